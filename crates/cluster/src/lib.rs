@@ -1,0 +1,9 @@
+//! Kubernetes objects as DNS needs them: slim types, a compact index, and the sources that keep it current.
+//!
+//! An [`Index`] is what queries read. A source fills it: `ApiSource` from a live API (feature `api`, on by default), or
+//! `ManifestSource` from files. Sources run until the guard that starting them returned is dropped.
+
+pub mod index;
+pub mod types;
+
+pub use index::{Change, Endpoint, Entry, Index, Keep, Kind, Kinds, Level, Observer, Port, Protocol, Quiet, Service, ServiceKind, Slice};
