@@ -221,3 +221,109 @@ impl<'a> Cursor<'a> {
         if self.next_arg() { Err(self.arg_err()) } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::lex::tokens;
+    use crate::source::FileId;
+
+    fn words(text: &str) -> Vec<Token> {
+        tokens(text, FileId(0), &Arc::from(""))
+    }
+
+    #[test]
+    fn next_takes_everything_next_arg_the_line_and_next_line_the_others() {
+        let words = words("log a\nb c");
+        let mut cursor = Cursor::over(&words, "Corefile");
+        assert_eq!((cursor.val(), cursor.line(), cursor.span()), ("", 0, None));
+        assert!(cursor.next_arg() && cursor.val() == "log");
+        assert!(!cursor.next_line() && cursor.next_arg() && cursor.val() == "a");
+        assert!(!cursor.next_arg() && cursor.next_line() && cursor.val() == "b");
+        assert_eq!(cursor.line(), 2);
+        assert!(cursor.next() && !cursor.next() && cursor.val() == "c");
+        cursor.reset();
+        assert!(cursor.next() && cursor.val() == "log");
+    }
+
+    #[test]
+    fn remaining_args_stop_before_a_brace_and_at_the_line_end() {
+        let words = words("log a b {\n x\n}\nlog \"c\nd\" e");
+        let mut cursor = Cursor::over(&words, "Corefile");
+        assert!(cursor.next());
+        assert_eq!(cursor.remaining_args(), ["a", "b"]);
+        assert!(cursor.next_block() && cursor.val() == "x");
+        assert!(!cursor.next_block() && cursor.val() == "}");
+        assert!(cursor.next());
+        assert_eq!(cursor.remaining_args(), ["c\nd", "e"]);
+        assert!(cursor.remaining_args().is_empty());
+    }
+
+    #[test]
+    fn a_block_opens_on_the_same_line_only_and_an_empty_one_is_none() {
+        for (text, opens) in [("log {\n a\n}", true), ("log\n{\n a\n}", false), ("log {\n}", false), ("log {", false)] {
+            let words = words(text);
+            let mut cursor = Cursor::over(&words, "Corefile");
+            assert!(cursor.next());
+            assert_eq!(cursor.next_block(), opens, "{text}");
+        }
+        let words = words("log a");
+        let mut cursor = Cursor::over(&words, "Corefile");
+        assert!(cursor.next() && !cursor.next_block() && cursor.val() == "log");
+    }
+
+    #[test]
+    fn args_takes_a_fixed_number() {
+        let words = words("log a b\nc");
+        let mut cursor = Cursor::over(&words, "Corefile");
+        assert!(cursor.next());
+        assert_eq!(cursor.args(2), Some(vec!["a", "b"]));
+        assert_eq!(cursor.args(1), None);
+    }
+
+    #[test]
+    fn one_arg_takes_exactly_one() {
+        for (text, expected) in [("log a", Ok("a")), ("log", Err("'log'")), ("log a b", Err("'b'")), ("log {", Ok("{"))] {
+            let words = words(text);
+            let mut cursor = Cursor::over(&words, "Corefile");
+            assert!(cursor.next());
+            match (cursor.one_arg(), expected) {
+                (Ok(arg), Ok(expected)) => assert_eq!(arg, expected),
+                (Err(error), Err(part)) => assert!(error.message.ends_with(part), "{}", error.message),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn errors_carry_the_words_of_coredns() {
+        let words = words("log {\n x");
+        let mut cursor = Cursor::over(&words, "Corefile");
+        assert_eq!(cursor.eof_err().one_line(), "Corefile:0 - Error during parsing: Unexpected EOF");
+        assert!(cursor.next());
+        assert_eq!(
+            cursor.arg_err().one_line(),
+            "Corefile:1 - Error during parsing: Wrong argument count or unexpected line ending after 'log'"
+        );
+        assert!(cursor.next());
+        assert_eq!(
+            cursor.arg_err().one_line(),
+            "Corefile:1 - Error during parsing: Unexpected token '{', expecting argument"
+        );
+        assert!(cursor.next());
+        assert_eq!(cursor.syntax_err("}").one_line(), "Corefile:2 - Syntax error: Unexpected token 'x', expecting '}'");
+        assert_eq!(cursor.plain_err("no").one_line(), "no");
+        assert_eq!(cursor.plain_err("no").span, cursor.span());
+    }
+
+    #[test]
+    fn words_of_imported_files_name_their_file() {
+        let words = tokens("log", FileId(1), &Arc::from("/etc/part"));
+        let mut cursor = Cursor::over(&words, "Corefile");
+        assert_eq!((cursor.file(), cursor.imported_file()), ("Corefile", None));
+        assert!(cursor.next());
+        assert_eq!((cursor.file(), cursor.imported_file()), ("/etc/part", Some("/etc/part")));
+        assert_eq!(cursor.err("x").one_line(), "/etc/part:1 - Error during parsing: x");
+    }
+}

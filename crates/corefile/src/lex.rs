@@ -118,8 +118,100 @@ fn trimmed(text: &str, start: usize, end: usize) -> usize {
     text.get(start..end).map_or(0, |word| word.trim_end_matches('\r').len())
 }
 
-/// Whether a text is one bare word; for tests of what can be written back.
 #[cfg(test)]
-fn is_bare(text: &str) -> bool {
-    matches!(recognize(terminated(bare, nom::combinator::eof)).parse(text), Ok(_)) && !text.starts_with('"')
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    fn lexed(text: &str) -> Vec<(String, u32)> {
+        tokens(text, FileId(0), &Arc::from("")).iter().map(|token| (token.text.to_string(), token.line)).collect()
+    }
+
+    fn words(text: &str) -> Vec<String> {
+        lexed(text).into_iter().map(|(word, _)| word).collect()
+    }
+
+    #[test]
+    fn a_leading_byte_order_mark_is_dropped_and_another_is_not() {
+        assert_eq!(words("\u{feff}a"), ["a"]);
+        assert_eq!(words("\u{feff}\u{feff}a"), ["\u{feff}a"]);
+        assert_eq!(tokens("\u{feff}a", FileId(0), &Arc::from(""))[0].span.start, 3);
+    }
+
+    #[test]
+    fn every_unicode_white_space_separates() {
+        assert_eq!(words("a\u{85}b\u{a0}c\u{2003}d\u{b}e\u{3000}f\tg"), ["a", "b", "c", "d", "e", "f", "g"]);
+        assert_eq!(words("a\u{200b}b"), ["a\u{200b}b"]);
+    }
+
+    #[test]
+    fn a_carriage_return_is_dropped_outside_quotes_and_kept_inside() {
+        assert_eq!(words("a\rb\r\nc\r"), ["ab", "c"]);
+        assert_eq!(words("\"a\r\nb\""), ["a\r\nb"]);
+        assert_eq!(words("a\r\"b\""), ["a\"b\""]);
+        assert_eq!(words("\r\"b c\""), ["b c"]);
+    }
+
+    #[test]
+    fn quotes_open_at_the_start_of_a_word_only_and_close_it_at_once() {
+        assert_eq!(words("a\"b c\"d"), ["a\"b", "c\"d"]);
+        assert_eq!(words("\"a\"b"), ["a", "b"]);
+        assert_eq!(words("\"\" x"), ["", "x"]);
+        assert_eq!(words("\"{\" \"# no comment\""), ["{", "# no comment"]);
+    }
+
+    #[test]
+    fn in_quotes_only_a_quote_can_be_escaped() {
+        assert_eq!(words(r#""a\"b""#), ["a\"b"]);
+        assert_eq!(words(r#""\\" "\n""#), [r"\\", r"\n"]);
+        assert_eq!(words("\"a\\\nb\""), ["a\\\nb"]);
+        assert_eq!(words(r#"\" a\ b"#), ["\\\"", "a\\", "b"]);
+    }
+
+    #[test]
+    fn an_open_quote_ends_with_the_text() {
+        assert_eq!(words("a \"b c\n"), ["a", "b c\n"]);
+        assert_eq!(words("a \""), ["a"]);
+        assert_eq!(words("\"a\\"), ["a"]);
+        assert_eq!(words("\"\\"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_comment_runs_to_the_end_of_the_line_also_from_inside_a_word() {
+        assert_eq!(words("a # b c\nd"), ["a", "d"]);
+        assert_eq!(words("a#b c\nd"), ["a", "d"]);
+        assert_eq!(words("# \"open\nd"), ["d"]);
+    }
+
+    #[test]
+    fn braces_are_words_of_their_own_only_between_blanks() {
+        assert_eq!(words(".:53{ {x } }}"), [".:53{", "{x", "}", "}}"]);
+    }
+
+    #[test]
+    fn a_word_has_the_line_it_starts_on() {
+        assert_eq!(
+            lexed("a\n\"b\nc\" d\n# x\n\ne"),
+            [("a".into(), 1), ("b\nc".into(), 2), ("d".into(), 3), ("e".into(), 6)]
+        );
+    }
+
+    #[test]
+    fn words_on_one_line_are_told_by_line_ends_and_file() {
+        let all = tokens("a \"b\nc\" d\ne", FileId(0), &Arc::from(""));
+        assert!(all[0].same_line(&all[1]) && all[1].same_line(&all[2]) && !all[2].same_line(&all[3]));
+        assert!(all[2].line_ends_before(&all[3]) && !all[1].line_ends_before(&all[2]));
+        let other = tokens("z", FileId(1), &Arc::from("/f"));
+        assert!(!all[0].same_line(&other[0]) && all[0].line_ends_before(&other[0]));
+    }
+
+    #[test]
+    fn spans_cover_the_word_with_its_quotes() {
+        let text = "ä \"b c\" d\r\n";
+        let spans: Vec<&str> = tokens(text, FileId(0), &Arc::from(""))
+            .iter()
+            .map(|token| &text[token.span.start as usize..token.span.end as usize])
+            .collect();
+        assert_eq!(spans, ["ä", "\"b c\"", "d"]);
+    }
 }

@@ -23,7 +23,7 @@ use crate::source::{SOURCE_BYTES_MAX, SourceMap};
 pub use import::{FILE_EXPANSIONS_MAX, PATTERN_BYTES_MAX, SOURCES_BYTES_MAX, TOKENS_MAX};
 pub use snippet::SNIPPET_EXPANSIONS_MAX;
 
-/// Most diagnostics that are kept; later ones are dropped.
+/// Most diagnostics of one parse, which then ends.
 pub const DIAGNOSTICS_MAX: usize = 100;
 
 /// The file system as `import` sees it.
@@ -267,10 +267,12 @@ impl<'a> Parser<'a> {
     fn directive(&mut self) {
         let name = self.expanded();
         let known = self.options.directives;
-        if !known.is_empty() && !known.contains(&name.as_str()) {
+        let known = known.is_empty() || known.contains(&name.as_str());
+        if known {
+            self.take_word(&name);
+        } else {
             self.report(self.unknown_directive(&name));
         }
-        self.take_word(&name);
         let mut open: Vec<Token> = Vec::new();
         while self.next() {
             match self.val() {
@@ -301,7 +303,9 @@ impl<'a> Parser<'a> {
             {
                 token.text = text.into();
             }
-            self.take_word(&name);
+            if known {
+                self.take_word(&name);
+            }
         }
         if let Some(opening) = open.pop() {
             self.report(self.err("Unexpected EOF").with_note(self.opened_at(&opening)));
@@ -348,11 +352,15 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn report(&mut self, diagnostic: Diagnostic) {
+    pub(crate) fn report(&mut self, diagnostic: Diagnostic) {
         // A snippet used twice would report its errors twice.
         let seen = |other: &Diagnostic| other.span == diagnostic.span && other.message == diagnostic.message;
         if self.diagnostics.len() < DIAGNOSTICS_MAX && !self.diagnostics.iter().any(seen) {
             self.diagnostics.push(diagnostic);
+        }
+        if self.diagnostics.len() >= DIAGNOSTICS_MAX {
+            self.todo.clear();
+            self.cut_short = true;
         }
     }
 

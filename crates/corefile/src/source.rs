@@ -28,6 +28,12 @@ struct Source {
     line_starts: Vec<u32>,
 }
 
+impl Source {
+    fn line(&self, at: u32) -> usize {
+        self.line_starts.partition_point(|start| *start <= at).max(1)
+    }
+}
+
 /// The texts that a configuration was read from, with their names.
 #[derive(Clone, Debug, Default)]
 pub struct SourceMap {
@@ -65,10 +71,15 @@ impl SourceMap {
         let Some(source) = self.source(span.file) else {
             return (1, 1);
         };
-        let line = source.line_starts.partition_point(|start| *start <= span.start).max(1);
+        let line = source.line(span.start);
         let line_start = source.line_starts.get(line - 1).copied().unwrap_or(0);
         let before = source.text.get(line_start as usize..span.start as usize).unwrap_or("");
         (offset(line), offset(before.chars().count() + 1))
+    }
+
+    /// Line of the start of a span, from 1.
+    pub fn line(&self, span: Span) -> u32 {
+        self.source(span.file).map_or(1, |source| offset(source.line(span.start)))
     }
 
     fn source(&self, id: FileId) -> Option<&Source> {

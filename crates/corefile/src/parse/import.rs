@@ -76,6 +76,7 @@ impl Parser<'_> {
         if !self.imports.count_words(count) {
             // Whatever follows would fail the same way.
             self.todo.clear();
+            self.cut_short = true;
             return Err(self.err(format!("imports make more than {TOKENS_MAX} words")));
         }
         // The argument and the word `import` itself.
