@@ -1,0 +1,1 @@
+//! Catena as a library.

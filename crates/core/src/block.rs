@@ -1,0 +1,87 @@
+//! A server block at work: its zones, its chain and what its directives set.
+
+use std::any::Any;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use catena_corefile::{Address, Span};
+
+use crate::name::Zones;
+use crate::plugin::Link;
+use crate::service::{Readiness, Service};
+
+/// One `bind` line: addresses or interface names, and those left out again.
+#[derive(Clone, Debug, Default)]
+pub struct BindSpec {
+    /// What to listen on, with its place in the Corefile.
+    pub hosts: Vec<(String, Option<Span>)>,
+    /// What not to listen on.
+    pub except: Vec<(String, Option<Span>)>,
+}
+
+/// What directives set for their server block as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct BlockSettings {
+    /// The directory for relative paths; empty: the working directory.
+    pub root: PathBuf,
+    /// Addresses to listen on; empty: all of the host's.
+    pub bind: Vec<BindSpec>,
+    /// Panics end the process.
+    pub debug: bool,
+    /// Panics are logged with their stack.
+    pub stacktrace: bool,
+}
+
+/// What directives set for the instance as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct InstanceSettings {
+    /// How the Corefile is watched, if it is.
+    pub reload: Option<ReloadSettings>,
+}
+
+/// How often the Corefile is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReloadSettings {
+    /// The time between two looks.
+    pub interval: std::time::Duration,
+    /// The time by which it varies, as a whole.
+    pub jitter: std::time::Duration,
+}
+
+/// A named service.
+pub struct NamedService {
+    /// The directive's name.
+    pub plugin: &'static str,
+    /// The service.
+    pub service: Arc<dyn Service>,
+}
+
+/// A server block at work.
+pub struct Block {
+    /// Its place in the Corefile.
+    pub index: usize,
+    /// Its keys: scheme, zone, port.
+    pub keys: Vec<Address>,
+    /// Where each key stands, for messages.
+    pub key_spans: Vec<Option<Span>>,
+    /// The zones of its keys.
+    pub zones: Zones,
+    /// Its chain.
+    pub links: Vec<Link>,
+    /// What runs beside the chain, in the order of the plugin list.
+    pub services: Vec<NamedService>,
+    /// Who tells whether the block is ready.
+    pub readiness: Vec<(&'static str, Arc<dyn Readiness>)>,
+    /// What directives set.
+    pub settings: BlockSettings,
+    /// Equal for two blocks whose text and files are equal.
+    pub fingerprint: u64,
+    /// What an unchanged successor of the block takes over.
+    pub heirlooms: Vec<(&'static str, Arc<dyn Any + Send + Sync>)>,
+}
+
+impl std::fmt::Debug for Block {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Block").field("index", &self.index).field("zones", &self.zones).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,157 @@
+//! From a Corefile to a draft of an instance: keys read, every directive set up, late steps run. Nothing is opened.
+
+use std::hash::Hasher;
+use std::sync::Arc;
+
+use catena_corefile::{Corefile, Diagnostic, ServerBlock, parse_key};
+use domain::base::iana::OptRcode as Rcode;
+
+use crate::block::Block;
+use crate::instance::{Draft, Instance};
+use crate::name::{Zone, Zones};
+use crate::plugin::{Error, Link, Next, Plugin, Reply};
+use crate::query::Query;
+use crate::setup::{BlockDraft, BlockView, BuildContext, InstanceDraft, LinkDraft, Linked, PluginList, Setup, fingerprint_of};
+
+/// The most diagnostics that one build reports.
+pub const DIAGNOSTICS_MAX: usize = 100;
+
+/// What a build gives: the draft if nothing is wrong, and what is odd in any case.
+pub struct Built {
+    /// The draft, or everything that is wrong, the first one being what CoreDNS would say.
+    pub draft: Result<Draft, Vec<Diagnostic>>,
+    /// Oddities that do not keep the server from starting.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Builds a draft of an instance. `predecessor` is the instance that a reload replaces.
+#[must_use]
+pub fn build(corefile: &Corefile, plugins: &PluginList, context: &BuildContext<'_>, predecessor: Option<&Instance>) -> Built {
+    let mut errors = Vec::new();
+    let log = context.log.for_instance();
+    let mut instance = InstanceDraft::default();
+    let mut blocks = Vec::with_capacity(corefile.blocks.len());
+    for (index, source) in corefile.blocks.iter().enumerate() {
+        match inspect_keys(index, source, context.default_port) {
+            Ok(draft) => blocks.push(draft),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() {
+        for plugin in plugins.iter() {
+            for (source, block) in corefile.blocks.iter().zip(&mut blocks) {
+                let Some(directive) = source.directive(plugin.name) else { continue };
+                let mut setup =
+                    Setup { plugin: plugin.name, directive, corefile, block, instance: &mut instance, context, log: &log };
+                if let Err(error) = (plugin.setup)(&mut setup) {
+                    errors.push(error.with_prefix(plugin.name));
+                }
+            }
+        }
+    }
+    let blocks = if errors.is_empty() { link(blocks, &instance, predecessor, &mut errors) } else { Vec::new() };
+    errors.truncate(DIAGNOSTICS_MAX);
+    let warnings = std::mem::take(&mut instance.warnings);
+    let draft = if errors.is_empty() {
+        Ok(Draft { blocks, settings: instance.settings, sites: instance.sites, log, metrics: Arc::clone(context.metrics) })
+    } else {
+        Err(errors)
+    };
+    Built { draft, warnings }
+}
+
+fn inspect_keys(index: usize, source: &ServerBlock, default_port: &str) -> Result<BlockDraft, Diagnostic> {
+    let (mut keys, mut key_spans, mut zones) = (Vec::new(), Vec::new(), Vec::new());
+    for key in &source.keys {
+        let fault = |message: String| Diagnostic::error(format!("error inspecting server blocks: {message}")).with_span(key.span);
+        for address in parse_key(&key.text, default_port).map_err(fault)? {
+            let zone = Zone::parse(&address.zone)
+                .ok_or_else(|| fault(format!("zone is not a valid domain name: {}", address.zone)))?;
+            zones.push(zone);
+            keys.push(address);
+            key_spans.push(Some(key.span));
+        }
+    }
+    Ok(BlockDraft {
+        index,
+        keys,
+        key_spans,
+        zones: zones.into_iter().collect::<Zones>(),
+        links: Vec::new(),
+        services: Vec::new(),
+        readiness: Vec::new(),
+        settings: crate::block::BlockSettings::default(),
+        fingerprint: fingerprint_of(source),
+        heirlooms: Vec::new(),
+        late: Vec::new(),
+    })
+}
+
+fn link(
+    drafts: Vec<BlockDraft>,
+    instance: &InstanceDraft,
+    predecessor: Option<&Instance>,
+    errors: &mut Vec<Diagnostic>,
+) -> Vec<Arc<Block>> {
+    let mut blocks = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let names: Vec<&'static str> = draft.links.iter().map(|(name, _)| *name).collect();
+        let fingerprint = draft.fingerprint.finish();
+        let linked = |plugin| Linked {
+            plugin,
+            block: BlockView { names: &names, readiness: &draft.readiness, keys: &draft.keys, fingerprint },
+            instance,
+            predecessor,
+        };
+        for (plugin, step) in draft.late {
+            if let Err(error) = step(&linked(plugin)) {
+                errors.push(error.with_prefix(plugin));
+            }
+        }
+        let mut links = Vec::with_capacity(draft.links.len());
+        for (name, made) in draft.links {
+            let plugin = match made {
+                LinkDraft::Made(plugin) => Ok(plugin),
+                LinkDraft::Late(make) => make(&linked(name)),
+            };
+            match plugin {
+                Ok(plugin) => links.push(Link { name, plugin }),
+                Err(error) => errors.push(error.with_prefix(name)),
+            }
+        }
+        blocks.push(Arc::new(Block {
+            index: draft.index,
+            keys: draft.keys,
+            key_spans: draft.key_spans,
+            zones: draft.zones,
+            links,
+            services: draft.services,
+            readiness: draft.readiness,
+            settings: draft.settings,
+            fingerprint,
+            heirlooms: draft.heirlooms,
+        }));
+    }
+    blocks
+}
+
+/// A chain of one plugin, for tests of plugins that need what comes after them.
+pub struct Fixed<F>(pub F);
+
+#[async_trait::async_trait]
+impl<F: Fn(&mut Query) -> Reply + Send + Sync + 'static> Plugin for Fixed<F> {
+    async fn serve(&self, query: &mut Query, _next: Next<'_>) -> Reply {
+        (self.0)(query)
+    }
+}
+
+/// REFUSED without a message, for queries that nothing here is responsible for.
+pub(crate) fn refused() -> Reply {
+    Reply::status(Rcode::REFUSED)
+}
+
+/// SERVFAIL for a message that has no question.
+#[must_use]
+pub fn no_question() -> Reply {
+    Reply::fail(Error::client(Rcode::SERVFAIL, "dns: no question"))
+}

@@ -1,0 +1,276 @@
+//! From a reply to octets: the bare code made a message, OPT echoed, everything fitted to the client's size.
+
+use domain::base::iana::Rtype;
+
+use crate::answer::{Answer, Record, ReplyEdns, SECTIONS, flags};
+use crate::plugin::{Body, Reply, is_unwritten};
+use crate::query::{Edns, Protocol, Query};
+use crate::wire::{HEADER_OCTETS, compressible};
+
+/// The most octets that one UDP datagram carries over IPv4, headers off.
+pub const DATAGRAM_OCTETS_MAX: usize = 65_507;
+/// How many name suffixes a writer remembers as targets of compression pointers.
+const SUFFIXES_MAX: usize = 64;
+/// The length of an OPT record without options, octets.
+const OPT_OCTETS: usize = 11;
+/// Options of the query that come back in the reply: NSID, EXPIRE, COOKIE, TCP-KEEPALIVE, PADDING (CoreDNS: plugin/pkg/edns).
+const ECHOED_OPTIONS: [u16; 5] = [3, 9, 10, 11, 12];
+
+/// What became of a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finished {
+    /// The message is in the buffer.
+    Send,
+    /// Nothing is to be sent.
+    Silent,
+}
+
+/// Writes the reply as a message for the client into `out`, which is emptied first.
+///
+/// A bare SERVFAIL, REFUSED, FORMERR or NOTIMP becomes a message; any other bare code and silence send nothing. The answer's buffers go
+/// back to the query.
+pub fn finish(query: &mut Query, reply: Reply, out: &mut Vec<u8>) -> Finished {
+    out.clear();
+    let answer = match reply.body {
+        Body::Answer(answer) => answer,
+        Body::Status(rcode) if is_unwritten(rcode) => Answer::to(query).with_rcode(rcode),
+        Body::Status(_) | Body::Silence => return Finished::Silent,
+    };
+    let written = write_answer(query, &answer, out);
+    query.recycle(answer);
+    if written { Finished::Send } else { Finished::Silent }
+}
+
+/// Whether the message will be marked truncated when it is sent, without sending it.
+#[must_use]
+pub fn will_truncate(query: &Query, answer: &Answer) -> bool {
+    if answer.has(flags::TC) || answer.overflowed() {
+        return true;
+    }
+    let limit = limit_of(query);
+    if answer.plain_len(query.original().wire_len()) + opt_len(query, answer) <= limit {
+        return false;
+    }
+    let mut out = Vec::new();
+    write_answer(query, answer, &mut out) && out.get(2).is_some_and(|octet| octet & 0x02 != 0)
+}
+
+fn limit_of(query: &Query) -> usize {
+    match query.protocol() {
+        Protocol::Tcp => query.size_limit(),
+        Protocol::Udp => query.size_limit().min(DATAGRAM_OCTETS_MAX),
+    }
+}
+
+/// Writes the message; `false` if it cannot be expressed (an extended rcode without an OPT record).
+fn write_answer(query: &Query, answer: &Answer, out: &mut Vec<u8>) -> bool {
+    let rcode = answer.rcode.to_int();
+    if rcode > 15 && query.edns().is_none() {
+        return false;
+    }
+    let limit = limit_of(query) - opt_len(query, answer).min(limit_of(query));
+    let bits = (answer.flags & !flags::RCODE) | (rcode & flags::RCODE);
+    out.extend_from_slice(&query.id().to_be_bytes());
+    out.extend_from_slice(&bits.to_be_bytes());
+    out.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
+    let question = query.original();
+    out.extend_from_slice(question.name().as_slice());
+    out.extend_from_slice(&question.qtype().to_int().to_be_bytes());
+    out.extend_from_slice(&question.qclass().to_int().to_be_bytes());
+
+    let mut writer = Writer::new(out, question.name().as_slice());
+    let mut counts = [0u16; 3];
+    let mut cut = answer.overflowed();
+    'sections: for section in SECTIONS {
+        for record in answer.records(section) {
+            if !writer.record(record, limit) {
+                cut = true;
+                break 'sections;
+            }
+            counts[section as usize] += 1;
+        }
+    }
+    if cut {
+        out[2] |= (flags::TC >> 8) as u8;
+    }
+    if let Some(edns) = query.edns() {
+        write_reply_opt(edns, answer.edns.as_ref(), rcode, out);
+        counts[2] += 1;
+    }
+    for (section, count) in counts.iter().enumerate() {
+        out[6 + 2 * section..8 + 2 * section].copy_from_slice(&count.to_be_bytes());
+    }
+    true
+}
+
+fn opt_len(query: &Query, answer: &Answer) -> usize {
+    let Some(edns) = query.edns() else { return 0 };
+    let options = match &answer.edns {
+        Some(own) => own.options.len(),
+        None => echoed(edns).map(|(_, data)| 4 + data.len()).sum(),
+    };
+    OPT_OCTETS + options
+}
+
+fn echoed(edns: &Edns) -> impl Iterator<Item = (u16, &[u8])> {
+    edns.options().filter(|(code, _)| ECHOED_OPTIONS.contains(code))
+}
+
+/// CoreDNS: `request.SizeAndDo`. The client's size and DO come back; a plugin's options stay, else some of the client's.
+fn write_reply_opt(edns: &Edns, own: Option<&ReplyEdns>, rcode: u16, out: &mut Vec<u8>) {
+    let extended = u32::from(rcode >> 4) << 24;
+    match own {
+        Some(own) => {
+            let dnssec_ok = edns.dnssec_ok() || own.dnssec_ok;
+            write_opt(out, edns.udp_size, extended | u32::from(dnssec_ok) << 15, &own.options);
+        }
+        None => {
+            let mut options = Vec::new();
+            for (code, data) in echoed(edns) {
+                options.extend_from_slice(&code.to_be_bytes());
+                options.extend_from_slice(&u16::try_from(data.len()).unwrap_or(0).to_be_bytes());
+                options.extend_from_slice(data);
+            }
+            write_opt(out, edns.udp_size, extended | u32::from(edns.flags & 0xff00), &options);
+        }
+    }
+}
+
+pub(crate) fn write_opt(out: &mut Vec<u8>, udp_size: u16, ttl: u32, options: &[u8]) {
+    out.push(0);
+    out.extend_from_slice(&Rtype::OPT.to_int().to_be_bytes());
+    out.extend_from_slice(&udp_size.to_be_bytes());
+    out.extend_from_slice(&ttl.to_be_bytes());
+    out.extend_from_slice(&u16::try_from(options.len()).unwrap_or(0).to_be_bytes());
+    out.extend_from_slice(options);
+}
+
+/// Writes records with compression pointers (RFC 1035 section 4.1.4).
+struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    /// Where suffixes stand that later names may point at.
+    suffixes: [u16; SUFFIXES_MAX],
+    known: usize,
+    question: &'a [u8],
+}
+
+impl<'a> Writer<'a> {
+    fn new(out: &'a mut Vec<u8>, question: &'a [u8]) -> Self {
+        let mut writer = Self { out, suffixes: [0; SUFFIXES_MAX], known: 0, question };
+        writer.remember(question, HEADER_OCTETS, question.len());
+        writer
+    }
+
+    /// Writes one record if it ends within `limit`, else leaves everything as it was.
+    fn record(&mut self, record: Record<'_>, limit: usize) -> bool {
+        let (start, known) = (self.out.len(), self.known);
+        self.name(record.owner_wire());
+        self.out.extend_from_slice(&record.rtype().to_int().to_be_bytes());
+        self.out.extend_from_slice(&record.class().to_int().to_be_bytes());
+        self.out.extend_from_slice(&record.ttl().to_be_bytes());
+        let len_at = self.out.len();
+        self.out.extend_from_slice(&[0, 0]);
+        self.rdata(record);
+        if self.out.len() > limit {
+            self.out.truncate(start);
+            self.known = known;
+            return false;
+        }
+        let len = (self.out.len() - len_at - 2) as u16;
+        self.out[len_at..len_at + 2].copy_from_slice(&len.to_be_bytes());
+        true
+    }
+
+    fn rdata(&mut self, record: Record<'_>) {
+        let rdata = record.rdata();
+        let Some((before, names)) = compressible(record.rtype()) else {
+            self.out.extend_from_slice(rdata);
+            return;
+        };
+        let (head, mut rest) = rdata.split_at(before.min(rdata.len()));
+        self.out.extend_from_slice(head);
+        for _ in 0..names {
+            let len = wire_name_len(rest);
+            let (name, after) = rest.split_at(len);
+            self.name(name);
+            rest = after;
+        }
+        self.out.extend_from_slice(rest);
+    }
+
+    /// Writes a name, its longest known suffix as a pointer.
+    fn name(&mut self, name: &[u8]) {
+        if name == self.question && name.len() > 1 {
+            self.out.extend_from_slice(&[0xc0, HEADER_OCTETS as u8]);
+            return;
+        }
+        let start = self.out.len();
+        let mut at = 0;
+        while let Some(&len) = name.get(at)
+            && len != 0
+        {
+            if let Some(target) = self.find(&name[at..]) {
+                self.out.extend_from_slice(&name[..at]);
+                self.out.extend_from_slice(&(0xc000 | target).to_be_bytes());
+                self.remember(name, start, at);
+                return;
+            }
+            at += 1 + usize::from(len);
+        }
+        self.out.extend_from_slice(name);
+        self.remember(name, start, at);
+    }
+
+    /// Remembers the suffixes of a name written at `start` that begin before `end`.
+    fn remember(&mut self, name: &[u8], start: usize, end: usize) {
+        let mut at = 0;
+        while at < end && self.known < SUFFIXES_MAX {
+            let len = name.get(at).copied().unwrap_or(0);
+            // A pointer has 14 bits.
+            if len == 0 || start + at > 0x3fff {
+                return;
+            }
+            self.suffixes[self.known] = (start + at) as u16;
+            self.known += 1;
+            at += 1 + usize::from(len);
+        }
+    }
+
+    fn find(&self, suffix: &[u8]) -> Option<u16> {
+        self.suffixes[..self.known].iter().copied().find(|target| same_name(self.out, usize::from(*target), suffix))
+    }
+}
+
+/// Whether the name at `at` of a message this writer made equals `name`, case and all: a pointer must not change the case.
+fn same_name(message: &[u8], mut at: usize, mut name: &[u8]) -> bool {
+    loop {
+        let Some(&len) = message.get(at) else { return false };
+        if len & 0xc0 == 0xc0 {
+            let Some(&low) = message.get(at + 1) else { return false };
+            at = usize::from(len & 0x3f) << 8 | usize::from(low);
+            continue;
+        }
+        let label = 1 + usize::from(len);
+        let (Some(theirs), Some(ours)) = (message.get(at..at + label), name.get(..label)) else { return false };
+        if theirs != ours {
+            return false;
+        }
+        if len == 0 {
+            return true;
+        }
+        at += label;
+        name = &name[label..];
+    }
+}
+
+/// The length of the uncompressed name at the start of `octets`; all of them if no name ends there.
+fn wire_name_len(octets: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(&len) = octets.get(at) {
+        at += 1 + usize::from(len);
+        if len == 0 {
+            return at.min(octets.len());
+        }
+    }
+    octets.len()
+}

@@ -1,0 +1,118 @@
+//! From octets to a query: what is dropped, what is rejected at once, what goes to the chain.
+
+use domain::base::iana::{Class, Rtype};
+
+use crate::answer::flags;
+use crate::name;
+use crate::query::{Arrival, Edns, Query, Question};
+use crate::wire::{HEADER_OCTETS, Malformed, raw_record, u16_at};
+
+/// What becomes of a message that came in.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Intake {
+    /// It gets no reply.
+    Drop,
+    /// It gets this reply and nothing else happens.
+    Reject(Vec<u8>),
+    /// It goes to [`crate::Instance::serve`].
+    Serve,
+    /// It has a header that announces a question and nothing behind it: SERVFAIL, counted as dropped.
+    NoQuestion,
+}
+
+impl Query {
+    /// Reads a message into this query. CoreDNS: `dns.DefaultMsgAcceptFunc` and `Msg.Unpack` of miekg/dns.
+    ///
+    /// Shorter than a header or a response: dropped. Another opcode than QUERY and NOTIFY: NOTIMP. Counts that no query has, or
+    /// a body that does not parse: FORMERR. Reject replies keep id, RD, RA, TC, AD and CD.
+    pub fn read(&mut self, message: &[u8], arrival: Arrival) -> Intake {
+        self.start(message, arrival);
+        let (Ok(id), Ok(bits)) = (u16_at(message, 0), u16_at(message, 2)) else { return Intake::Drop };
+        if message.len() < HEADER_OCTETS || bits & flags::QR != 0 {
+            return Intake::Drop;
+        }
+        let opcode = bits & flags::OPCODE;
+        if opcode != 0 && opcode != 4 << 11 {
+            return Intake::Reject(reject(id, bits, opcode, 4, &[]));
+        }
+        let counts = [4, 6, 8, 10].map(|at| u16_at(message, at).unwrap_or(0));
+        if counts[0] != 1 || counts[1] > 1 || counts[2] > 1 || counts[3] > 2 {
+            return Intake::Reject(reject(id, bits, 0, 1, &[]));
+        }
+        if message.len() == HEADER_OCTETS {
+            let question = Question::from_inline(name::root(), Rtype::from_int(0), Class::from_int(0));
+            self.fill(id, bits & !flags::RCODE, question, None);
+            return Intake::NoQuestion;
+        }
+        let Ok((question, end)) = read_question(message) else { return Intake::Reject(reject(id, bits, 0, 1, &[])) };
+        let Ok(edns) = read_records(message, end, counts) else {
+            return Intake::Reject(reject(id, bits, 0, 1, &message[HEADER_OCTETS..end]));
+        };
+        self.fill(id, bits & !flags::RCODE, question, edns);
+        Intake::Serve
+    }
+}
+
+/// A reply of a header and perhaps a question. AA and Z are clear, the sections behind the question empty.
+fn reject(id: u16, bits: u16, opcode: u16, rcode: u16, question: &[u8]) -> Vec<u8> {
+    let kept = bits & (flags::RD | flags::RA | flags::TC | flags::AD | flags::CD);
+    let mut reply = Vec::with_capacity(HEADER_OCTETS + question.len());
+    reply.extend_from_slice(&id.to_be_bytes());
+    reply.extend_from_slice(&(flags::QR | opcode | kept | rcode).to_be_bytes());
+    reply.extend_from_slice(&[0, u8::from(!question.is_empty()), 0, 0, 0, 0, 0, 0]);
+    reply.extend_from_slice(question);
+    reply
+}
+
+fn read_question(message: &[u8]) -> Result<(Question, usize), Malformed> {
+    let mut at = HEADER_OCTETS;
+    loop {
+        // A pointer has nothing to point at but the header.
+        let len = *message.get(at).ok_or(Malformed)?;
+        at += 1;
+        match len {
+            0 => break,
+            1..=63 => at += usize::from(len),
+            _ => return Err(Malformed),
+        }
+    }
+    let qname = name::inline_from_wire(message.get(HEADER_OCTETS..at).ok_or(Malformed)?).ok_or(Malformed)?;
+    let qtype = Rtype::from_int(u16_at(message, at)?);
+    let qclass = Class::from_int(u16_at(message, at + 2)?);
+    Ok((Question::from_inline(qname, qtype, qclass), at + 4))
+}
+
+/// Walks over the records and finds the OPT record: the last one in the additional section counts. A message that ends between two
+/// records has fewer than it announces, which is let pass as CoreDNS does; octets behind the last record are ignored.
+fn read_records(message: &[u8], mut at: usize, counts: [u16; 4]) -> Result<Option<Edns>, Malformed> {
+    let mut edns = None;
+    for (section, count) in counts.iter().enumerate().skip(1) {
+        for _ in 0..*count {
+            if at == message.len() {
+                return Ok(edns);
+            }
+            let record = raw_record(message, at)?;
+            at = record.end;
+            if section == 3 && record.rtype == Rtype::OPT {
+                let options = &message[record.rdata..record.end];
+                check_options(options)?;
+                edns = Some(Edns {
+                    udp_size: record.class.to_int(),
+                    version: (record.ttl >> 16) as u8,
+                    flags: record.ttl as u16,
+                    options: options.to_vec(),
+                });
+            }
+        }
+    }
+    Ok(edns)
+}
+
+/// Options fill their record exactly (RFC 6891 section 6.1.2).
+fn check_options(mut rest: &[u8]) -> Result<(), Malformed> {
+    while !rest.is_empty() {
+        let len = usize::from(u16_at(rest, 2)?);
+        rest = rest.get(4 + len..).ok_or(Malformed)?;
+    }
+    Ok(())
+}

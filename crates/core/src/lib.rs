@@ -1,0 +1,53 @@
+//! The core of Catena: what a query is, what a plugin is, and how the one walks through the others.
+//!
+//! A query is read from octets by [`Query::read`], finds its server block in [`Instance::serve`], walks along the links of the
+//! block's chain ([`Plugin::serve`], [`Next::run`]) and comes back as a [`Reply`], which [`finish`] turns into octets. A Corefile
+//! becomes an [`Instance`] in two steps: [`build`] runs every directive's [`SetupFn`] and opens nothing, [`Draft::resolve`] looks up
+//! addresses. There are no sockets here, no runtime, no global state: time, tasks, files and interfaces come in as traits.
+
+mod answer;
+mod block;
+mod build;
+pub mod classify;
+mod clock;
+mod finish;
+mod instance;
+mod intake;
+mod log;
+pub mod metrics;
+pub mod name;
+mod plugin;
+mod query;
+mod service;
+mod setup;
+pub mod wire;
+
+pub use answer::{ANSWER_OCTETS_MAX, Answer, Entry, Record, ReplyEdns, SECTION_RECORDS_MAX, SECTIONS, Section, flags};
+pub use async_trait::async_trait;
+pub use block::{BindSpec, Block, BlockSettings, InstanceSettings, NamedService, ReloadSettings};
+pub use build::{Built, DIAGNOSTICS_MAX, Fixed, build, no_question};
+pub use catena_corefile as corefile;
+pub use catena_corefile::{Address, Cursor, Diagnostic, Files, Span, Transport};
+pub use clock::{Clock, Spawner, Task};
+pub use domain::base::iana::OptRcode as Rcode;
+pub use domain::base::iana::{Class, Opcode, Rtype};
+pub use finish::{DATAGRAM_OCTETS_MAX, Finished, finish, will_truncate};
+pub use instance::{Draft, Env, Instance, ListenAddr, Listener};
+pub use intake::Intake;
+pub use log::{Level, Log, LogSink, NoLog};
+pub use metrics::{Metrics, PerServer};
+pub use name::{Fallthrough, InlineName, LabelStarts, OwnedName, Zone, Zones};
+pub use plugin::{Blame, Body, Error, Link, Next, Plugin, Reply, Rest, Run, is_unwritten};
+pub use query::{Arrival, Edns, LOOKUP_DEPTH_MAX, Protocol, Query, Question, Slot, UDP_SIZE_MIN, edns_options};
+pub use service::{
+    BindFailure, Exit, HttpHandler, HttpReply, HttpSite, Interfaces, Readiness, Service, SiteClose, StartContext,
+};
+pub use setup::{BuildContext, Linked, PluginDef, PluginList, Setup, SetupFn};
+
+/// What a plugin's file usually needs.
+pub mod prelude {
+    pub use crate::{
+        Answer, Class, Cursor, Diagnostic, Error, Fallthrough, Next, Plugin, PluginDef, Query, Rcode, Reply, Rtype, Section, Setup,
+        Zone, Zones, async_trait, flags,
+    };
+}

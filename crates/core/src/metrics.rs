@@ -1,0 +1,268 @@
+//! Metric families that belong to a server and outlive its instances, and those that the server itself counts.
+
+use std::sync::OnceLock;
+
+use dashmap::DashMap;
+use domain::base::iana::OptRcode as Rcode;
+use domain::base::iana::Rtype;
+use prometheus::{CounterVec, GaugeVec, HistogramOpts, HistogramVec, Opts, Registry};
+
+use crate::query::Query;
+
+/// The buckets of request times: 0.25 ms, doubled fifteen times. Seconds.
+pub const TIME_BUCKETS: [f64; 16] = [
+    0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192,
+];
+/// The buckets of times that are told more coarsely: 0.25 ms, times ten. Seconds.
+pub const SLIM_TIME_BUCKETS: [f64; 5] = [0.00025, 0.0025, 0.025, 0.25, 2.5];
+/// The buckets of message sizes, octets.
+pub const SIZE_BUCKETS: [f64; 14] = [
+    0.0, 100.0, 200.0, 300.0, 400.0, 511.0, 1023.0, 2047.0, 4095.0, 8291.0, 16_000.0, 32_000.0, 48_000.0, 64_000.0,
+];
+/// The zone label of queries that no server block took.
+pub const DROPPED: &str = "dropped";
+
+#[derive(Clone)]
+enum Family {
+    Counter(CounterVec),
+    Gauge(GaugeVec),
+    Histogram(HistogramVec),
+}
+
+/// The metric families of one server. A family asked for twice is the same one, so its values survive a reload.
+#[derive(Default)]
+pub struct Metrics {
+    registry: Registry,
+    families: DashMap<&'static str, Family>,
+}
+
+impl Metrics {
+    /// No families.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The registry, for whoever shows the metrics.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The counters of this name. `name` is whole, `coredns_` included.
+    #[must_use]
+    pub fn counter(&self, name: &'static str, help: &str, labels: &[&str]) -> CounterVec {
+        let known = self.family(name, || CounterVec::new(Opts::new(name, help), labels).map(Family::Counter));
+        match known {
+            Some(Family::Counter(vec)) => vec,
+            _ => detached(CounterVec::new(Opts::new("detached", help), labels)),
+        }
+    }
+
+    /// The gauges of this name.
+    #[must_use]
+    pub fn gauge(&self, name: &'static str, help: &str, labels: &[&str]) -> GaugeVec {
+        let known = self.family(name, || GaugeVec::new(Opts::new(name, help), labels).map(Family::Gauge));
+        match known {
+            Some(Family::Gauge(vec)) => vec,
+            _ => detached(GaugeVec::new(Opts::new("detached", help), labels)),
+        }
+    }
+
+    /// The histograms of this name.
+    #[must_use]
+    pub fn histogram(&self, name: &'static str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+        let options = || HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        let known = self.family(name, || HistogramVec::new(options(), labels).map(Family::Histogram));
+        match known {
+            Some(Family::Histogram(vec)) => vec,
+            _ => detached(HistogramVec::new(HistogramOpts::new("detached", help), labels)),
+        }
+    }
+
+    fn family(&self, name: &'static str, make: impl FnOnce() -> prometheus::Result<Family>) -> Option<Family> {
+        let entry = self.families.entry(name).or_try_insert_with(|| {
+            let family = make()?;
+            match family.clone() {
+                Family::Counter(vec) => self.registry.register(Box::new(vec))?,
+                Family::Gauge(vec) => self.registry.register(Box::new(vec))?,
+                Family::Histogram(vec) => self.registry.register(Box::new(vec))?,
+            }
+            Ok::<_, prometheus::Error>(family)
+        });
+        entry.ok().map(|entry| entry.clone())
+    }
+}
+
+/// A family whose name is taken by one of another kind counts for itself and is not shown; label names here are constants.
+#[allow(clippy::expect_used)]
+fn detached<T>(made: prometheus::Result<T>) -> T {
+    made.expect("metric names and labels are constants that the tests of their plugins make")
+}
+
+/// One thing for each listener of the instance, made when the listener first needs it.
+#[derive(Default)]
+pub struct PerServer<T>(OnceLock<Vec<OnceLock<T>>>);
+
+impl<T> PerServer<T> {
+    /// Nothing yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    /// The thing for the listener that took the query; `make` gets its `server` label.
+    pub fn get(&self, query: &Query, make: impl FnOnce(&str) -> T) -> &T {
+        let count = query.env().instance.listeners().len().max(1);
+        let all = self.0.get_or_init(|| std::iter::repeat_with(OnceLock::new).take(count).collect());
+        all[query.listener().min(count - 1)].get_or_init(|| make(query.server()))
+    }
+}
+
+/// What the server counts about requests. `prometheus` fills it per zone, the server itself for what no block took.
+pub struct RequestMetrics {
+    /// `coredns_dns_requests_total`
+    pub requests: CounterVec,
+    /// `coredns_dns_request_duration_seconds`
+    pub duration: HistogramVec,
+    /// `coredns_dns_request_size_bytes`
+    pub request_size: HistogramVec,
+    /// `coredns_dns_response_size_bytes`
+    pub response_size: HistogramVec,
+    /// `coredns_dns_do_requests_total`
+    pub do_requests: CounterVec,
+    /// `coredns_dns_responses_total`
+    pub responses: CounterVec,
+    /// `coredns_panics_total`
+    pub panics: prometheus::Counter,
+}
+
+impl RequestMetrics {
+    /// The families, made or found.
+    #[must_use]
+    pub fn of(metrics: &Metrics) -> Self {
+        let place = ["server", "zone", "view"];
+        let with_proto = ["server", "zone", "view", "proto"];
+        Self {
+            requests: metrics.counter(
+                "coredns_dns_requests_total",
+                "Counter of DNS requests made per zone, protocol and family.",
+                &["server", "zone", "view", "proto", "family", "type"],
+            ),
+            duration: metrics.histogram(
+                "coredns_dns_request_duration_seconds",
+                "Histogram of the time (in seconds) each request took per zone.",
+                &place,
+                &TIME_BUCKETS,
+            ),
+            request_size: metrics.histogram(
+                "coredns_dns_request_size_bytes",
+                "Size of the EDNS0 UDP buffer in bytes (64K for TCP) per zone and protocol.",
+                &with_proto,
+                &SIZE_BUCKETS,
+            ),
+            response_size: metrics.histogram(
+                "coredns_dns_response_size_bytes",
+                "Size of the returned response in bytes.",
+                &with_proto,
+                &SIZE_BUCKETS,
+            ),
+            do_requests: metrics.counter(
+                "coredns_dns_do_requests_total",
+                "Counter of DNS requests with DO bit set per zone.",
+                &place,
+            ),
+            responses: metrics.counter(
+                "coredns_dns_responses_total",
+                "Counter of response status codes.",
+                &["server", "zone", "view", "rcode", "plugin"],
+            ),
+            panics: metrics.counter("coredns_panics_total", "A metrics that counts the number of panics.", &[]).with_label_values(&[] as &[&str]),
+        }
+    }
+
+    /// Counts a query that no server block took, with the code that it got.
+    pub fn count_dropped(&self, query: &Query, rcode: Rcode) {
+        let server = query.server();
+        let proto = query.protocol().as_str();
+        let kind = type_label(query.qtype());
+        self.requests.with_label_values(&[server, DROPPED, "", proto, family_label(query), kind]).inc();
+        if query.dnssec_ok() {
+            self.do_requests.with_label_values(&[server, DROPPED, ""]).inc();
+        }
+        self.duration.with_label_values(&[server, DROPPED, ""]).observe(query.elapsed().as_secs_f64());
+        self.request_size.with_label_values(&[server, DROPPED, "", proto]).observe(query.request_len() as f64);
+        self.response_size.with_label_values(&[server, DROPPED, "", proto]).observe(0.0);
+        self.responses.with_label_values(&[server, DROPPED, "", &rcode_text(rcode), ""]).inc();
+    }
+}
+
+/// `1` for IPv4 clients, `2` for IPv6 clients.
+#[must_use]
+pub fn family_label(query: &Query) -> &'static str {
+    if query.client().ip().to_canonical().is_ipv4() { "1" } else { "2" }
+}
+
+/// The type label: one of the common types, or `other`.
+#[must_use]
+pub fn type_label(qtype: Rtype) -> &'static str {
+    match qtype {
+        Rtype::A => "A",
+        Rtype::AAAA => "AAAA",
+        Rtype::CNAME => "CNAME",
+        Rtype::DNSKEY => "DNSKEY",
+        Rtype::DS => "DS",
+        Rtype::MX => "MX",
+        Rtype::NSEC3 => "NSEC3",
+        Rtype::NSEC => "NSEC",
+        Rtype::NS => "NS",
+        Rtype::PTR => "PTR",
+        Rtype::RRSIG => "RRSIG",
+        Rtype::SOA => "SOA",
+        Rtype::SRV => "SRV",
+        Rtype::TXT => "TXT",
+        Rtype::HTTPS => "HTTPS",
+        Rtype::SVCB => "SVCB",
+        Rtype::IXFR => "IXFR",
+        Rtype::AXFR => "AXFR",
+        Rtype::ANY => "ANY",
+        _ => "other",
+    }
+}
+
+/// The mnemonic of a code, or `RCODEn` (CoreDNS: plugin/pkg/rcode).
+#[must_use]
+pub fn rcode_text(rcode: Rcode) -> std::borrow::Cow<'static, str> {
+    match rcode_mnemonic(rcode) {
+        Some(known) => known.into(),
+        None => format!("RCODE{}", rcode.to_int()).into(),
+    }
+}
+
+/// The mnemonic of a code as miekg/dns has it.
+#[must_use]
+pub fn rcode_mnemonic(rcode: Rcode) -> Option<&'static str> {
+    Some(match rcode.to_int() {
+        0 => "NOERROR",
+        1 => "FORMERR",
+        2 => "SERVFAIL",
+        3 => "NXDOMAIN",
+        4 => "NOTIMP",
+        5 => "REFUSED",
+        6 => "YXDOMAIN",
+        7 => "YXRRSET",
+        8 => "NXRRSET",
+        9 => "NOTAUTH",
+        10 => "NOTZONE",
+        11 => "DSOTYPENI",
+        16 => "BADSIG",
+        17 => "BADKEY",
+        18 => "BADTIME",
+        19 => "BADMODE",
+        20 => "BADNAME",
+        21 => "BADALG",
+        22 => "BADTRUNC",
+        23 => "BADCOOKIE",
+        _ => return None,
+    })
+}

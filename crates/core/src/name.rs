@@ -1,0 +1,326 @@
+//! Domain names of questions and zones: inline storage, label boundaries, suffix tests without allocation.
+
+use std::fmt;
+
+use domain::base::Name;
+use domain::dep::octseq::array::Array;
+
+/// The longest domain name on the wire, in octets (RFC 1035 section 2.3.4).
+pub const NAME_OCTETS_MAX: usize = 255;
+/// The most labels a name of 255 octets can have, the root's not counted.
+pub const LABELS_MAX: usize = 127;
+
+/// A name that lives inside the query, without a heap allocation.
+pub type InlineName = Name<Array<NAME_OCTETS_MAX>>;
+/// A name that owns its octets on the heap.
+pub type OwnedName = Name<Vec<u8>>;
+
+/// Where each label of a name starts, so that any suffix is one slice.
+#[derive(Clone, Copy, Debug)]
+pub struct LabelStarts {
+    starts: [u8; LABELS_MAX + 1],
+    count: u8,
+}
+
+impl LabelStarts {
+    /// Finds the labels of `wire`, an uncompressed name with its root octet. A broken name has the labels before the fault.
+    #[must_use]
+    pub fn of(wire: &[u8]) -> Self {
+        let mut found = Self { starts: [0; LABELS_MAX + 1], count: 0 };
+        let mut at = 0usize;
+        while let Some(&len) = wire.get(at) {
+            found.starts[usize::from(found.count)] = u8::try_from(at).unwrap_or(u8::MAX);
+            if len == 0 || usize::from(found.count) == LABELS_MAX {
+                break;
+            }
+            found.count += 1;
+            at += 1 + usize::from(len);
+        }
+        found
+    }
+
+    /// How many labels the name has, the root not counted.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        usize::from(self.count)
+    }
+
+    /// The offset at which the last `labels` labels start; `None` if the name has fewer.
+    #[must_use]
+    pub fn suffix_start(&self, labels: usize) -> Option<usize> {
+        let skip = self.count().checked_sub(labels)?;
+        Some(usize::from(self.starts[skip]))
+    }
+}
+
+/// Copies a name into inline storage.
+#[must_use]
+pub fn inline(name: &Name<[u8]>) -> InlineName {
+    inline_from_wire(name.as_slice()).unwrap_or_else(root)
+}
+
+/// Reads an uncompressed name with its root octet; `None` if it is none.
+#[must_use]
+pub fn inline_from_wire(wire: &[u8]) -> Option<InlineName> {
+    Name::from_octets(Array::try_from(wire).ok()?).ok()
+}
+
+/// The root name.
+#[must_use]
+#[allow(clippy::expect_used)]
+pub fn root() -> InlineName {
+    inline_from_wire(&[0]).expect("one zero octet is the root name")
+}
+
+/// Reads a name in presentation form, relative or absolute, into an owned absolute one; `None` if it is not a name.
+#[must_use]
+pub fn owned(text: &str) -> Option<OwnedName> {
+    if text.is_empty() {
+        return None;
+    }
+    if text == "." {
+        return Some(Name::root_vec());
+    }
+    Name::vec_from_str(text).ok()
+}
+
+/// The lower-case presentation form with its final dot, as CoreDNS prints names.
+#[must_use]
+pub fn lower_text(name: &Name<[u8]>) -> String {
+    let mut text = name.fmt_with_dot().to_string();
+    text.make_ascii_lowercase();
+    text
+}
+
+/// Puts a whole name into lower case.
+pub fn make_lower(wire: &mut [u8]) {
+    // Length octets are below 64, so no letter hides among them.
+    wire.make_ascii_lowercase();
+}
+
+/// A zone: a lower-case name, ready to be compared with the end of a question's.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Zone {
+    name: OwnedName,
+    text: String,
+    labels: usize,
+}
+
+impl Zone {
+    /// Reads a zone in presentation form; the case is lost, a final dot is added. `None` if it is not a name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        owned(text).map(Self::from)
+    }
+
+    /// The root zone.
+    #[must_use]
+    pub fn root() -> Self {
+        Self::from(Name::root_vec())
+    }
+
+    /// The name, in lower case.
+    #[must_use]
+    pub fn name(&self) -> &OwnedName {
+        &self.name
+    }
+
+    /// The octets of the name on the wire, in lower case.
+    #[must_use]
+    pub fn wire(&self) -> &[u8] {
+        self.name.as_slice()
+    }
+
+    /// The presentation form, in lower case, with its final dot.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// How many labels the zone has, the root not counted.
+    #[must_use]
+    pub fn labels(&self) -> usize {
+        self.labels
+    }
+
+    /// Whether it is in `in-addr.arpa.` or `ip6.arpa.`.
+    #[must_use]
+    pub fn is_reverse(&self) -> bool {
+        self.text.ends_with(".in-addr.arpa.")
+            || self.text.ends_with(".ip6.arpa.")
+            || self.text == "in-addr.arpa."
+            || self.text == "ip6.arpa."
+    }
+
+    /// Whether a lower-case name, given with its label starts, is this zone or below it.
+    #[must_use]
+    pub fn holds(&self, lower: &[u8], labels: &LabelStarts) -> bool {
+        labels.suffix_start(self.labels).is_some_and(|start| lower.get(start..) == Some(self.wire()))
+    }
+
+    /// Whether a name of any case is this zone or below it. For paths where no label starts are at hand.
+    #[must_use]
+    pub fn holds_name(&self, name: &Name<[u8]>) -> bool {
+        name.ends_with(&self.name)
+    }
+}
+
+impl From<OwnedName> for Zone {
+    fn from(mut name: OwnedName) -> Self {
+        name.make_canonical();
+        let text = name.fmt_with_dot().to_string();
+        let labels = name.label_count().saturating_sub(1);
+        Self { name, text, labels }
+    }
+}
+
+impl fmt::Debug for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A list of zones, of which the longest match counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Zones(Vec<Zone>);
+
+impl Zones {
+    /// Only the root zone: every name matches.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self(vec![Zone::root()])
+    }
+
+    /// Reads zone arguments as CoreDNS's plugins do: scheme and port are dropped, CIDR becomes reverse zones, what is no name is
+    /// left out silently.
+    pub fn from_args<'a>(args: impl IntoIterator<Item = &'a str>) -> Self {
+        let texts = args.into_iter().flat_map(catena_corefile::zones_from_arg);
+        Self(texts.filter_map(|text| Zone::parse(&text)).collect())
+    }
+
+    /// The zones of the arguments, or those of the server block where there are no arguments.
+    #[must_use]
+    pub fn from_args_or_block(args: &[&str], block: &Self) -> Self {
+        if args.is_empty() { block.clone() } else { Self::from_args(args.iter().copied()) }
+    }
+
+    /// The longest zone that holds the lower-case name, if any.
+    #[must_use]
+    pub fn longest(&self, lower: &[u8], labels: &LabelStarts) -> Option<&Zone> {
+        self.0.iter().filter(|zone| zone.holds(lower, labels)).max_by_key(|zone| zone.labels)
+    }
+
+    /// The longest zone that holds a name of any case, if any.
+    #[must_use]
+    pub fn longest_for(&self, name: &Name<[u8]>) -> Option<&Zone> {
+        self.0.iter().filter(|zone| zone.holds_name(name)).max_by_key(|zone| zone.labels)
+    }
+
+    /// The zones, in the order in which they were given.
+    pub fn iter(&self) -> impl Iterator<Item = &Zone> + '_ {
+        self.0.iter()
+    }
+
+    /// How many zones there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no zone.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The zones joined with commas, as metric labels hold them.
+    #[must_use]
+    pub fn joined(&self) -> String {
+        self.0.iter().map(Zone::text).collect::<Vec<_>>().join(",")
+    }
+}
+
+impl FromIterator<Zone> for Zones {
+    fn from_iter<I: IntoIterator<Item = Zone>>(zones: I) -> Self {
+        Self(zones.into_iter().collect())
+    }
+}
+
+/// The `fallthrough [ZONES...]` property: for which names the next plugin is asked when this one has nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Fallthrough(Zones);
+
+impl Fallthrough {
+    /// Reads the arguments of `fallthrough`; none means every name. CoreDNS: a second `fallthrough` replaces the first.
+    #[must_use]
+    pub fn from_args(args: &[&str]) -> Self {
+        if args.is_empty() { Self(Zones::everything()) } else { Self(Zones::from_args(args.iter().copied())) }
+    }
+
+    /// Whether the question's name falls through.
+    #[must_use]
+    pub fn covers(&self, question: &crate::Question) -> bool {
+        self.0.longest(question.lower().as_slice(), question.labels()).is_some()
+    }
+
+    /// Whether the property was not given (or held no zone).
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn holds(zone: &str, name: &str) -> bool {
+        let name = owned(name).unwrap();
+        Zone::parse(zone).unwrap().holds(name.as_slice(), &LabelStarts::of(name.as_slice()))
+    }
+
+    #[test]
+    fn a_zone_holds_itself_and_what_is_below() {
+        assert!(holds("example.org", "example.org."));
+        assert!(holds("Example.ORG", "a.b.example.org."));
+        assert!(holds(".", "a.b.example.org."));
+        assert!(holds(".", "."));
+    }
+
+    #[test]
+    fn a_zone_does_not_hold_a_name_that_only_ends_in_the_same_letters() {
+        assert!(!holds("example.org", "badexample.org."));
+        assert!(!holds("example.org", "org."));
+    }
+
+    #[test]
+    fn the_longest_zone_wins_whatever_the_order() {
+        let zones = Zones::from_args(["org", "a.example.org", "example.org"]);
+        let name = owned("x.a.example.org").unwrap();
+        assert_eq!(zones.longest_for(name.for_slice()).unwrap().text(), "a.example.org.");
+    }
+
+    #[test]
+    fn a_name_of_127_labels_has_all_its_suffixes() {
+        let text = "a.".repeat(LABELS_MAX);
+        let name = owned(&text).unwrap();
+        let labels = LabelStarts::of(name.as_slice());
+        assert_eq!(labels.count(), LABELS_MAX);
+        assert_eq!(labels.suffix_start(LABELS_MAX), Some(0));
+        assert_eq!(labels.suffix_start(0), Some(NAME_OCTETS_MAX - 1));
+        assert_eq!(labels.suffix_start(LABELS_MAX + 1), None);
+    }
+
+    #[test]
+    fn the_root_has_no_labels() {
+        assert_eq!(LabelStarts::of(&[0]).count(), 0);
+        assert_eq!(root().as_slice(), &[0]);
+    }
+}

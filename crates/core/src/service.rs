@@ -1,0 +1,146 @@
+//! What plugins do beside answering queries: start and stop work, tell whether they are ready, answer HTTP.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use catena_corefile::{Diagnostic, Span};
+
+use crate::clock::Spawner;
+use crate::instance::ListenAddr;
+
+/// Work that begins and ends with the instance.
+#[async_trait]
+pub trait Service: Send + Sync + 'static {
+    /// Starts. Whatever needs an interface, a look-up, a credential or a cluster happens here and not at setup. Runs in the order
+    /// of the plugin list, before queries come in. CoreDNS: `OnStartup`.
+    ///
+    /// # Errors
+    /// A diagnostic ends the start, or the reload, of the instance.
+    async fn start(&self, cx: &StartContext<'_>) -> Result<(), Diagnostic> {
+        let _ = cx;
+        Ok(())
+    }
+
+    /// The sockets listen and queries come in.
+    async fn serving(&self, cx: &StartContext<'_>) {
+        let _ = cx;
+    }
+
+    /// Stops: the instance was replaced, or the server ends. CoreDNS: `OnShutdown`.
+    async fn shutdown(&self) {}
+
+    /// The server ends; runs after every `shutdown`, in the order of the plugin list, while queries still are answered. CoreDNS:
+    /// `OnFinalShutdown`.
+    async fn final_shutdown(&self) {}
+}
+
+/// What a starting service can see and use.
+pub struct StartContext<'a> {
+    /// The addresses on which the service's server block listens, in the order of its keys.
+    pub listen: &'a [ListenAddr],
+    /// The host's interfaces.
+    pub interfaces: &'a dyn Interfaces,
+    /// Starts tasks that end with the instance.
+    pub spawner: &'a Arc<dyn Spawner>,
+    /// Ends the process.
+    pub exit: &'a Arc<dyn Exit>,
+}
+
+/// The addresses of the host.
+pub trait Interfaces: Send + Sync {
+    /// Every address with the name of its interface. Link-local IPv6 addresses carry no scope here.
+    ///
+    /// # Errors
+    /// As the operating system gives them.
+    fn addresses(&self) -> io::Result<Vec<(String, IpAddr)>>;
+}
+
+/// A way to end the process from a plugin.
+pub trait Exit: Send + Sync + 'static {
+    /// Logs the message as fatal and ends the process with exit code 1.
+    fn fatal(&self, plugin: &'static str, message: &str);
+}
+
+/// Tells whether a plugin is ready to serve.
+pub trait Readiness: Send + Sync + 'static {
+    /// Whether queries get right answers now.
+    fn ready(&self) -> bool;
+}
+
+impl<F: Fn() -> bool + Send + Sync + 'static> Readiness for F {
+    fn ready(&self) -> bool {
+        self()
+    }
+}
+
+/// A small HTTP reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpReply {
+    /// The status code.
+    pub status: u16,
+    /// The media type, if the body has one.
+    pub content_type: Option<&'static str>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl HttpReply {
+    /// A reply of plain text.
+    #[must_use]
+    pub fn text(status: u16, body: impl Into<String>) -> Self {
+        Self { status, content_type: Some("text/plain; charset=utf-8"), body: body.into().into_bytes() }
+    }
+}
+
+/// Answers requests for one path of a side HTTP listener, whatever the method.
+pub trait HttpHandler: Send + Sync + 'static {
+    /// Makes the reply.
+    fn respond(&self) -> HttpReply;
+}
+
+impl<F: Fn() -> HttpReply + Send + Sync + 'static> HttpHandler for F {
+    fn respond(&self) -> HttpReply {
+        self()
+    }
+}
+
+/// What happens when a side HTTP listener's address cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindFailure {
+    /// The start fails.
+    Fatal,
+    /// An ERROR line without a plugin's name: this text, a colon, the reason.
+    Log(&'static str),
+    /// Nothing is said.
+    Silent,
+}
+
+/// When a side HTTP listener closes at the end of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SiteClose {
+    /// Before the plugin's `final_shutdown`.
+    Before,
+    /// After it.
+    After,
+}
+
+/// A path of a side HTTP listener. Sites with equal addresses share a listener; the first to claim a path keeps it.
+#[derive(Clone)]
+pub struct HttpSite {
+    /// The plugin that wants it.
+    pub plugin: &'static str,
+    /// `HOST:PORT`, the host may be empty.
+    pub addr: String,
+    /// The path, such as `/health`.
+    pub path: &'static str,
+    /// What answers.
+    pub handler: Arc<dyn HttpHandler>,
+    /// What happens when the address cannot be had.
+    pub on_failure: BindFailure,
+    /// When the listener closes at the end.
+    pub close: SiteClose,
+    /// Where the Corefile asks for it.
+    pub span: Option<Span>,
+}
