@@ -34,7 +34,7 @@ impl Origin {
     pub(super) fn of_block(yaml: &str, from: usize, text: &str, literal: bool) -> Self {
         let behind = |at: usize, c: &[char]| yaml.get(at..).and_then(|rest| rest.find(c)).map(|found| at + found + 1);
         let content = behind(from, &['|', '>']).and_then(|header| behind(header, &['\n'])).unwrap_or(yaml.len());
-        if literal { Self::of_literal(yaml, content, text) } else { Self::of_flow(yaml, content, text) }
+        if literal { Self::of_literal(yaml, content, text) } else { Self::of_folded(yaml, content, text) }
     }
 
     /// Line by line: every source line ends with the text line.
@@ -58,16 +58,28 @@ impl Origin {
         origin
     }
 
-    /// Character by character: quoted, plain and folded scalars, from the opening quote or the first character on. Where text and source
-    /// can no longer be matched, the rest is taken to stand at the last place that could.
+    /// A folded block: the blanks before its first word are put aside, and the rest is matched.
+    fn of_folded(yaml: &str, content: usize, text: &str) -> Self {
+        let blanks = |text: &str| text.len() - text.trim_start_matches([' ', '\t', '\r', '\n']).len();
+        let mut origin = Self::default();
+        origin.add(0, content);
+        origin.align(yaml, content + blanks(yaml.get(content..).unwrap_or("")), text, blanks(text), None);
+        origin
+    }
+
+    /// Quoted and plain scalars, from the opening quote or the first character on.
     pub(super) fn of_flow(yaml: &str, start: usize, text: &str) -> Self {
         let mut origin = Self::default();
-        let mut source = start;
+        let quote = yaml.get(start..).and_then(|rest| rest.chars().next()).filter(|c| matches!(c, '"' | '\''));
+        origin.align(yaml, start + usize::from(quote.is_some()), text, 0, quote);
+        origin
+    }
+
+    /// Matches text and source character by character. Where they can no longer be matched, the rest is taken to stand at the last place
+    /// that could.
+    fn align(&mut self, yaml: &str, mut source: usize, text: &str, mut at: usize, quote: Option<char>) {
         let rest = |at: usize| yaml.get(at..).unwrap_or("");
-        let quote = rest(start).chars().next().filter(|c| matches!(c, '"' | '\''));
-        source += usize::from(quote.is_some());
-        let mut at = 0;
-        origin.add(at, source);
+        self.add(at, source);
         while let Some(c) = text.get(at..).and_then(|left| left.chars().next()) {
             let here = rest(source);
             let blanks = here.len() - here.trim_start_matches([' ', '\t', '\r', '\n']).len();
@@ -75,33 +87,32 @@ impl Origin {
             if quote == Some('"') && here.starts_with('\\') {
                 let (length, yields) = escape(here);
                 if yields {
-                    origin.add(at, source);
+                    self.add(at, source);
                     at += c.len_utf8();
                 }
                 source += length;
             } else if breaks > 0 {
-                origin.add(at, source);
+                self.add(at, source);
                 at += folded(text, at, breaks, quote.is_some());
                 source += blanks;
-                origin.add(at, source);
+                self.add(at, source);
             } else if blanks > 0 {
                 let left = text.get(at..).unwrap_or("");
                 let common = left.bytes().zip(here.bytes().take(blanks)).take_while(|(a, b)| a == b).count();
                 if common == 0 {
-                    break;
+                    return;
                 }
-                origin.add(at, source);
+                self.add(at, source);
                 at += common;
                 source += common;
             } else if here.starts_with(c) {
-                origin.add(at, source);
+                self.add(at, source);
                 at += c.len_utf8();
                 source += c.len_utf8() + usize::from(c == '\'' && quote == Some('\''));
             } else {
-                break;
+                return;
             }
         }
-        origin
     }
 }
 
