@@ -106,11 +106,17 @@ fn parse_extract(yaml: &str, extract: &Extract, options: &ParseOptions<'_>) -> P
 /// Lets a word point into the manifest. Its `line` stays that of the Corefile: it tells what is on one line.
 fn relocate(word: &mut Token, extract: &Extract, sources: &SourceMap) {
     let start = extract.origin.map(word.span.start);
-    let last = extract.origin.map(word.span.end.saturating_sub(1).max(word.span.start));
+    let last = extract.origin.map(last_char(&extract.text, word.span));
     let text = sources.text(word.span.file);
     let last_length = text.get(last as usize..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
     word.span = Span { file: word.span.file, start, end: (last + offset(last_length)).max(start) };
     word.shown_line = sources.line(word.span);
+}
+
+/// Offset of the last character of a span.
+fn last_char(text: &str, span: Span) -> u32 {
+    let word = text.get(span.start as usize..span.end as usize).unwrap_or("");
+    span.start + word.char_indices().next_back().map_or(0, |(at, _)| offset(at))
 }
 
 fn failed(yaml: &str, error: Diagnostic, options: &ParseOptions<'_>) -> Parsed {

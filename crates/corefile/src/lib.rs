@@ -10,10 +10,13 @@ mod configmap;
 mod cursor;
 mod diagnostic;
 mod env;
+mod fuzz;
 mod key;
 mod lex;
 mod nearest;
 mod parse;
+#[cfg(test)]
+mod properties;
 mod reverse;
 mod source;
 
@@ -22,6 +25,8 @@ pub use configmap::{COREFILE_KEY, Extract, YAML_DEPTH_MAX, configmap_corefile, c
 pub use cursor::Cursor;
 pub use diagnostic::{Diagnostic, SNIPPET_LINES_MAX, Severity};
 pub use env::{ENV_BYTES_MAX, ENV_EXPANSIONS_MAX};
+#[doc(hidden)]
+pub use fuzz::fuzz_one;
 pub use key::{Address, Transport, ZONE_BYTES_MAX, parse_key, zones_from_arg};
 pub use lex::Token;
 pub use nearest::{WORD_CHARS_MAX, nearest};
