@@ -3,6 +3,8 @@
 //! An [`Index`] is what queries read. A source fills it: `ApiSource` from a live API (feature `api`, on by default), or
 //! `ManifestSource` from files. Sources run until the guard that starting them returned is dropped.
 
+#[cfg(feature = "api")]
+pub mod api;
 pub mod index;
 pub mod types;
 

@@ -20,7 +20,7 @@ use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use foldhash::fast::RandomState;
 
@@ -77,6 +77,8 @@ pub enum Level {
 pub trait Observer: Send + Sync + 'static {
     /// An object came, changed or went.
     fn changed(&self, _change: Change<'_>) {}
+    /// A request to the API was answered with a status code, or failed (`None`).
+    fn requested(&self, _host: &str, _code: Option<u16>, _elapsed: Duration) {}
     /// A line for the log.
     fn log(&self, _level: Level, _line: &str) {}
 }

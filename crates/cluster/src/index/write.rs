@@ -333,6 +333,12 @@ impl Index {
         self.observer.changed(Change { kind, namespace, name, deleted, listed: self.state.is_listing(kind), triggered });
     }
 
+    /// Tells the observer of a request.
+    #[cfg(feature = "api")]
+    pub(crate) fn requested(&self, host: &str, code: Option<u16>, elapsed: std::time::Duration) {
+        self.observer.requested(host, code, elapsed);
+    }
+
     /// Sends a line to the observer's log.
     pub(crate) fn log(&self, level: super::Level, line: &str) {
         self.observer.log(level, line);
