@@ -36,12 +36,15 @@ pub struct Diagnostic {
     pub line: u32,
     /// File that the one line names; empty until known, then shown as `Corefile`.
     pub file: Arc<str>,
-    /// Text beside the caret.
-    pub label: Option<String>,
-    /// Further facts, one a line.
-    pub notes: Vec<String>,
-    /// What to do about it.
-    pub help: Option<String>,
+    /// What the snippet tells beside the message; boxed, for diagnostics are returned as errors everywhere.
+    hints: Option<Box<Hints>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Hints {
+    label: Option<String>,
+    notes: Vec<String>,
+    help: Option<String>,
 }
 
 /// Most source lines that a snippet shows.
@@ -59,9 +62,7 @@ impl Diagnostic {
             span: None,
             line: 0,
             file: Arc::from(""),
-            label: None,
-            notes: Vec::new(),
-            help: None,
+            hints: None,
         }
     }
 
@@ -107,21 +108,21 @@ impl Diagnostic {
     /// Sets the text beside the caret.
     #[must_use]
     pub fn with_label(mut self, label: impl Into<String>) -> Self {
-        self.label = Some(label.into());
+        self.hints_mut().label = Some(label.into());
         self
     }
 
     /// Adds a fact.
     #[must_use]
     pub fn with_note(mut self, note: impl Into<String>) -> Self {
-        self.notes.push(note.into());
+        self.hints_mut().notes.push(note.into());
         self
     }
 
     /// Sets what to do about it.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.hints_mut().help = Some(help.into());
         self
     }
 
@@ -130,6 +131,25 @@ impl Diagnostic {
     pub fn with_prefix(mut self, plugin: &str) -> Self {
         self.prefix.insert_str(0, &format!("plugin/{plugin}: "));
         self
+    }
+
+    /// The text beside the caret.
+    pub fn label(&self) -> Option<&str> {
+        self.hints.as_ref()?.label.as_deref()
+    }
+
+    /// Further facts.
+    pub fn notes(&self) -> &[String] {
+        self.hints.as_ref().map_or(&[], |hints| &hints.notes)
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> Option<&str> {
+        self.hints.as_ref()?.help.as_deref()
+    }
+
+    fn hints_mut(&mut self) -> &mut Hints {
+        self.hints.get_or_insert_default()
     }
 
     /// CoreDNS's line, without a line end: `PREFIX` + `FILE:LINE - Error during parsing: ` (if positioned) + `MESSAGE`.
@@ -163,10 +183,10 @@ impl Diagnostic {
             Some(span) => title.element(self.snippet(sources, span)),
             None => Group::with_title(title),
         };
-        for note in &self.notes {
+        for note in self.notes() {
             group = group.element(Level::NOTE.message(note));
         }
-        if let Some(help) = &self.help {
+        if let Some(help) = self.help() {
             group = group.element(Level::HELP.message(help));
         }
         renderer.render(&[group])
@@ -180,7 +200,7 @@ impl Diagnostic {
         let text = sources.text(span.file);
         let (lines, marked) = window(text, span.start as usize..span.end as usize);
         let (line, _) = sources.line_col(span);
-        let mark = AnnotationKind::Primary.span(marked).label(self.label.as_deref());
+        let mark = AnnotationKind::Primary.span(marked).label(self.label());
         Snippet::source(text.get(lines).unwrap_or(""))
             .line_start(line as usize)
             .path(sources.name(span.file))

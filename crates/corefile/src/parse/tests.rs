@@ -145,7 +145,7 @@ fn a_brace_on_the_line_of_a_directive_does_not_close_the_block() {
 fn a_block_that_is_never_closed_is_an_error_that_tells_where_it_opened() {
     let parsed = parsed(".:53 {\n whoami\n log\n");
     assert_eq!(lines(&parsed), ["Corefile:3 - Syntax error: Unexpected token 'log', expecting '}'"]);
-    assert_eq!(parsed.diagnostics[0].notes, ["the block was opened at Corefile:1"]);
+    assert_eq!(parsed.diagnostics[0].notes(), ["the block was opened at Corefile:1"]);
     assert_eq!(
         errors(".:53 {\n hosts {\n  a\n"),
         ["Corefile:3 - Error during parsing: Unexpected EOF"]
@@ -179,7 +179,7 @@ fn an_unknown_directive_is_shown_with_its_nearest_name_and_the_rest_is_read() {
     );
     let shown = parsed.diagnostics[0].render(&parsed.sources);
     assert!(shown.contains("--> Corefile:2:2") && shown.contains("did you mean `cache`?"), "{shown}");
-    assert_eq!(parsed.diagnostics[1].help, None);
+    assert_eq!(parsed.diagnostics[1].help(), None);
     assert!(parsed.corefile.blocks[0].directive("log").is_some());
 }
 
@@ -187,7 +187,7 @@ fn an_unknown_directive_is_shown_with_its_nearest_name_and_the_rest_is_read() {
 fn a_block_inside_a_block_gets_a_hint() {
     let parsed = parsed(". {\n log\nexample.org {\n log\n}\n");
     assert_eq!(lines(&parsed), ["Corefile:3 - Error during parsing: Unknown directive 'example.org'"]);
-    assert!(parsed.diagnostics[0].help.as_deref().unwrap().contains("missing"));
+    assert!(parsed.diagnostics[0].help().unwrap().contains("missing"));
 }
 
 #[test]
@@ -406,7 +406,7 @@ fn a_parsed_directive_is_read_with_a_cursor_and_its_errors_have_prefix_and_posit
     let error = cursor.unknown_property(&["prefetch", "success"]).with_prefix("cache");
     assert_eq!(error.severity, Severity::Error);
     assert_eq!(error.one_line(), "plugin/cache: Corefile:3 - Error during parsing: unknown property 'prefetsh'");
-    assert_eq!(error.help.as_deref(), Some("did you mean `prefetch`?"));
+    assert_eq!(error.help(), Some("did you mean `prefetch`?"));
 }
 
 #[test]
