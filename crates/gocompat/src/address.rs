@@ -57,9 +57,13 @@ pub fn split_host_port(text: &str) -> Result<(&str, &str), AddressError> {
         address: text.to_owned(),
         kind,
     };
-    let colon = text.rfind(':').ok_or_else(|| fail(AddressErrorKind::MissingPort))?;
+    let colon = text
+        .rfind(':')
+        .ok_or_else(|| fail(AddressErrorKind::MissingPort))?;
     let (host, openings_from, closings_from) = if text.starts_with('[') {
-        let end = text.find(']').ok_or_else(|| fail(AddressErrorKind::MissingBracket))?;
+        let end = text
+            .find(']')
+            .ok_or_else(|| fail(AddressErrorKind::MissingBracket))?;
         if end + 1 != colon {
             let colon_follows = text[end + 1..].starts_with(':');
             return Err(fail(if colon_follows {

@@ -218,9 +218,9 @@ impl fmt::Display for GoDuration {
         }
         let sign = if self.0 < 0 { "-" } else { "" };
         let (value, digits, unit) = match nanos {
-            ..1_000 => (nanos, 0, "ns"),
-            ..1_000_000 => (nanos, 3, "\u{b5}s"),
-            ..SECOND => (nanos, 6, "ms"),
+            1..1_000 => (nanos, 0, "ns"),
+            1_000..1_000_000 => (nanos, 3, "\u{b5}s"),
+            1_000_000..SECOND => (nanos, 6, "ms"),
             _ => (nanos % (60 * SECOND), 9, "s"),
         };
         let minutes = nanos / (60 * SECOND);
@@ -294,7 +294,10 @@ mod tests {
                 Ok(got) => assert_eq!(got.as_nanos(), nanos, "{input}"),
                 Err(error) => {
                     assert_eq!(nanos, -1, "{input}: {error}");
-                    assert_eq!(error.to_string(), format!("time: invalid duration \"{input}\""));
+                    assert_eq!(
+                        error.to_string(),
+                        format!("time: invalid duration \"{input}\"")
+                    );
                 }
             }
         }
@@ -313,9 +316,18 @@ mod tests {
             ("1s2", r#"time: missing unit in duration "1s2""#),
             ("1h 2m", r#"time: unknown unit "h " in duration "1h 2m""#),
             ("+-5s", r#"time: invalid duration "+-5s""#),
-            ("9223372036854775808ns", r#"time: invalid duration "9223372036854775808ns""#),
-            ("9223372036854775.808us", r#"time: invalid duration "9223372036854775.808us""#),
-            ("1\u{e9}", r#"time: unknown unit "\xc3\xa9" in duration "1\xc3\xa9""#),
+            (
+                "9223372036854775808ns",
+                r#"time: invalid duration "9223372036854775808ns""#,
+            ),
+            (
+                "9223372036854775.808us",
+                r#"time: invalid duration "9223372036854775.808us""#,
+            ),
+            (
+                "1\u{e9}",
+                r#"time: unknown unit "\xc3\xa9" in duration "1\xc3\xa9""#,
+            ),
         ] {
             assert_eq!(GoDuration::parse(input).unwrap_err().to_string(), want);
         }
@@ -342,22 +354,37 @@ mod tests {
 
     #[test]
     fn a_bare_number_is_seconds() {
-        assert_eq!(parse_seconds_or_duration("30"), Ok(GoDuration::from_secs(30)));
-        assert_eq!(parse_seconds_or_duration("-3"), Ok(GoDuration::from_secs(-3)));
-        assert_eq!(parse_seconds_or_duration("2m"), Ok(GoDuration::from_secs(120)));
+        assert_eq!(
+            parse_seconds_or_duration("30"),
+            Ok(GoDuration::from_secs(30))
+        );
+        assert_eq!(
+            parse_seconds_or_duration("-3"),
+            Ok(GoDuration::from_secs(-3))
+        );
+        assert_eq!(
+            parse_seconds_or_duration("2m"),
+            Ok(GoDuration::from_secs(120))
+        );
     }
 
     #[test]
     fn a_bad_duration_argument_is_named_with_its_unit() {
         let text = |arg| parse_seconds_or_duration(arg).unwrap_err().to_string();
         assert_eq!(text("soon"), "failed to parse duration 'soon'");
-        assert_eq!(text("9999999999999"), "failed to parse duration '9999999999999s'");
+        assert_eq!(
+            text("9999999999999"),
+            "failed to parse duration '9999999999999s'"
+        );
     }
 
     #[test]
     fn a_negative_span_has_no_standard_form() {
         assert_eq!(GoDuration::from_nanos(-1).to_std(), None);
-        assert_eq!(GoDuration::from_secs(2).to_std(), Some(Duration::from_secs(2)));
+        assert_eq!(
+            GoDuration::from_secs(2).to_std(),
+            Some(Duration::from_secs(2))
+        );
         assert_eq!(GoDuration::from_std(Duration::MAX).as_nanos(), i64::MAX);
     }
 

@@ -3,8 +3,10 @@
 
 pub mod address;
 pub mod duration;
+pub mod expr;
 pub mod number;
 pub mod quote;
 pub mod regexp;
 pub mod resolvconf;
+pub mod template;
 pub mod upstream;

@@ -64,12 +64,7 @@ pub fn parse_uint(input: &str, base: u32, bits: u32) -> Result<u64, NumberError>
     unsigned(input, base, bits).map_err(|kind| error("ParseUint", input, kind))
 }
 
-fn signed(
-    function: &'static str,
-    input: &str,
-    base: u32,
-    bits: u32,
-) -> Result<i64, NumberError> {
+fn signed(function: &'static str, input: &str, base: u32, bits: u32) -> Result<i64, NumberError> {
     let fail = |kind| error(function, input, kind);
     let (negative, digits) = match input.as_bytes().first() {
         Some(b'-') => (true, &input[1..]),
@@ -210,8 +205,15 @@ fn hex_float(text: &str) -> Option<f64> {
         return None;
     }
     // An exponent that does not fit is as good as any other far outside the range.
-    let far = if exponent.starts_with('-') { -100_000 } else { 100_000 };
-    let mut exponent = exponent.parse::<i64>().unwrap_or(far).clamp(-100_000, 100_000);
+    let far = if exponent.starts_with('-') {
+        -100_000
+    } else {
+        100_000
+    };
+    let mut exponent = exponent
+        .parse::<i64>()
+        .unwrap_or(far)
+        .clamp(-100_000, 100_000);
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     if whole.is_empty() && fraction.is_empty() {
         return None;
@@ -299,9 +301,18 @@ mod tests {
     #[test]
     fn number_errors_read_as_in_go() {
         for (got, want) in [
-            (atoi("x").unwrap_err(), r#"strconv.Atoi: parsing "x": invalid syntax"#),
-            (atoi("").unwrap_err(), r#"strconv.Atoi: parsing "": invalid syntax"#),
-            (atoi("1_0").unwrap_err(), r#"strconv.Atoi: parsing "1_0": invalid syntax"#),
+            (
+                atoi("x").unwrap_err(),
+                r#"strconv.Atoi: parsing "x": invalid syntax"#,
+            ),
+            (
+                atoi("").unwrap_err(),
+                r#"strconv.Atoi: parsing "": invalid syntax"#,
+            ),
+            (
+                atoi("1_0").unwrap_err(),
+                r#"strconv.Atoi: parsing "1_0": invalid syntax"#,
+            ),
             (
                 atoi("9223372036854775808").unwrap_err(),
                 r#"strconv.Atoi: parsing "9223372036854775808": value out of range"#,
@@ -314,12 +325,18 @@ mod tests {
                 parse_uint("65536", 10, 16).unwrap_err(),
                 r#"strconv.ParseUint: parsing "65536": value out of range"#,
             ),
-            (parse_uint("5", 1, 64).unwrap_err(), r#"strconv.ParseUint: parsing "5": invalid base 1"#),
+            (
+                parse_uint("5", 1, 64).unwrap_err(),
+                r#"strconv.ParseUint: parsing "5": invalid base 1"#,
+            ),
             (
                 parse_uint("5", 10, 65).unwrap_err(),
                 r#"strconv.ParseUint: parsing "5": invalid bit size 65"#,
             ),
-            (parse_bool("yes").unwrap_err(), r#"strconv.ParseBool: parsing "yes": invalid syntax"#),
+            (
+                parse_bool("yes").unwrap_err(),
+                r#"strconv.ParseBool: parsing "yes": invalid syntax"#,
+            ),
             (
                 parse_float("1e400").unwrap_err(),
                 r#"strconv.ParseFloat: parsing "1e400": value out of range"#,

@@ -36,7 +36,6 @@ pub enum RegexpErrorKind {
     UnexpectedParen,
     NestingDepth,
     Large,
-    DuplicateName,
 }
 
 impl std::fmt::Display for RegexpErrorKind {
@@ -55,7 +54,6 @@ impl std::fmt::Display for RegexpErrorKind {
             Self::UnexpectedParen => "unexpected )",
             Self::NestingDepth => "expression nests too deeply",
             Self::Large => "expression too large",
-            Self::DuplicateName => "duplicate capture group name",
         })
     }
 }
@@ -132,7 +130,9 @@ impl Regexp {
 
     /// The leftmost match as a range of bytes: Go's `FindStringIndex`.
     pub fn find(&self, text: &str) -> Option<Range<usize>> {
-        self.compiled.find(text.as_bytes()).map(|found| found.range())
+        self.compiled
+            .find(text.as_bytes())
+            .map(|found| found.range())
     }
 }
 
@@ -160,10 +160,10 @@ impl<'r, 't> Captures<'r, 't> {
         self.text.get(self.span(index)?)
     }
 
-    /// The text of a named group.
+    /// The text of a named group; of several with one name, the last.
     pub fn name(&self, name: &str) -> Option<&'t str> {
         let named = |group: &Option<String>| group.as_deref() == Some(name);
-        self.get(self.names.iter().position(named)?)
+        self.get(self.names.iter().rposition(named)?)
     }
 
     /// Name and text of every group in order; no part in the match is empty text, as in Go.

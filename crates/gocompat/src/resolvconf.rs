@@ -158,7 +158,10 @@ mod tests {
     fn a_nameserver_too_many_is_an_error() {
         let text = |count| "nameserver a\n".repeat(count);
         assert!(ResolvConf::parse(&text(NAMESERVERS_MAX)).is_ok());
-        assert_eq!(ResolvConf::parse(&text(NAMESERVERS_MAX + 1)), Err(TooManyNameservers));
+        assert_eq!(
+            ResolvConf::parse(&text(NAMESERVERS_MAX + 1)),
+            Err(TooManyNameservers)
+        );
     }
 
     #[test]

@@ -198,7 +198,10 @@ mod tests {
             ("tls://resolv.conf", "resolv.conf"),
             ("1.2.3.04", "1.2.3.04"),
         ] {
-            assert_eq!(host_port_or_file(text), Ok(HostPortOrFile::File(path.to_owned())));
+            assert_eq!(
+                host_port_or_file(text),
+                Ok(HostPortOrFile::File(path.to_owned()))
+            );
         }
     }
 

@@ -1,7 +1,7 @@
 //! Character classes: brackets, Perl and POSIX classes, Unicode groups.
 
-use super::parse::{Error, Parser};
 use super::RegexpErrorKind as Kind;
+use super::parse::{Error, Parser};
 
 /// The ranges of a Perl class (`\d`, `\s`, `\w`) by its lower-case letter.
 fn perl_ranges(letter: char, fold: bool) -> Option<&'static str> {

@@ -126,9 +126,30 @@ impl<'p> Parser<'p> {
                     self.end_branch();
                     self.advance(1);
                 }
-                '^' => self.simple(1, if self.flags.multi_line { "(?m:^)" } else { "\\A" }),
-                '$' => self.simple(1, if self.flags.multi_line { "(?m:$)" } else { "\\z" }),
-                '.' => self.simple(1, if self.flags.dot_newline { "(?s:.)" } else { "[^\\n]" }),
+                '^' => self.simple(
+                    1,
+                    if self.flags.multi_line {
+                        "(?m:^)"
+                    } else {
+                        "\\A"
+                    },
+                ),
+                '$' => self.simple(
+                    1,
+                    if self.flags.multi_line {
+                        "(?m:$)"
+                    } else {
+                        "\\z"
+                    },
+                ),
+                '.' => self.simple(
+                    1,
+                    if self.flags.dot_newline {
+                        "(?s:.)"
+                    } else {
+                        "[^\\n]"
+                    },
+                ),
                 '[' => {
                     let class = self.bracket()?;
                     self.push_folded(class);
@@ -141,8 +162,9 @@ impl<'p> Parser<'p> {
                 '{' => match counted(before) {
                     Some((operator, length, count)) => {
                         self.advance(length);
-                        let count = count
-                            .ok_or_else(|| Error::new(Kind::InvalidRepeatSize, &before[..length]))?;
+                        let count = count.ok_or_else(|| {
+                            Error::new(Kind::InvalidRepeatSize, &before[..length])
+                        })?;
                         self.repeat(before, last_repeat, &operator, count)?;
                         repeated = true;
                     }
@@ -181,7 +203,10 @@ impl<'p> Parser<'p> {
         let upto_here = |text: &'_ str, rest: usize| text[..text.len() - rest].to_owned();
         let rest = self.rest().len();
         if !last_repeat.is_empty() {
-            return Err(Error::new(Kind::InvalidRepeatOp, &upto_here(last_repeat, rest)));
+            return Err(Error::new(
+                Kind::InvalidRepeatOp,
+                &upto_here(last_repeat, rest),
+            ));
         }
         let written = upto_here(before, rest);
         let Some(atom) = self.atoms.pop() else {
@@ -271,9 +296,6 @@ impl<'p> Parser<'p> {
         let opening = match capture {
             None => "(?:",
             Some(name) => {
-                if name.is_some_and(|name| self.names.iter().flatten().any(|n| n == name)) {
-                    return Err(Error::new(Kind::DuplicateName, name.unwrap_or_default()));
-                }
                 self.names.push(name.map(str::to_owned));
                 "("
             }
@@ -324,8 +346,16 @@ impl<'p> Parser<'p> {
         self.end_branch();
         let branches = std::mem::take(&mut self.branches);
         Atom {
-            height: branches.iter().map(|branch| branch.height).max().unwrap_or(1),
-            repeats: branches.iter().map(|branch| branch.repeats).max().unwrap_or(1),
+            height: branches
+                .iter()
+                .map(|branch| branch.height)
+                .max()
+                .unwrap_or(1),
+            repeats: branches
+                .iter()
+                .map(|branch| branch.repeats)
+                .max()
+                .unwrap_or(1),
             pattern: branches
                 .into_iter()
                 .map(|branch| branch.pattern)
