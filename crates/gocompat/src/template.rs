@@ -1,6 +1,8 @@
 //! Go's `text/template` for the `template` plugin, with the data that CoreDNS hands to it
 //! (CoreDNS: plugin/template).
 
+mod print;
+
 use crate::number;
 use crate::quote::quote;
 use gotmpl::parse::{BranchNode, CommandNode, Expr, ListNode, Node, Parser, PipeNode};
@@ -94,6 +96,7 @@ pub struct TemplateError(
 pub struct Template {
     name: String,
     source: String,
+    canonical: String,
     compiled: gotmpl::Template,
     fields: BTreeSet<&'static str>,
     labels: BTreeSet<String>,
@@ -131,6 +134,7 @@ impl Template {
                 "template: {name}:1: unexpected {{{{end}}}}"
             )));
         }
+        let canonical = print::list(&main);
         let mut rewriter = Rewriter::default();
         let mut trees: BTreeMap<String, ListNode> = BTreeMap::new();
         for defined in parsed.templates() {
@@ -150,6 +154,7 @@ impl Template {
         Ok(Self {
             name: name.to_owned(),
             source: source.to_owned(),
+            canonical,
             compiled,
             fields: rewriter.fields,
             labels: rewriter.labels,
@@ -159,6 +164,12 @@ impl Template {
     /// The template as it was written.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// The template as Go prints its tree, `{{ .Name }}` as `{{.Name}}`: the label `template` of
+    /// the plugin's counters.
+    pub fn canonical(&self) -> &str {
+        &self.canonical
     }
 
     /// Executes the template.

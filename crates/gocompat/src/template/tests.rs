@@ -114,3 +114,24 @@ fn labels_that_are_computed_have_a_limit() {
     assert_eq!(run(&source(DYNAMIC_LABELS_MAX)), Ok(String::new()));
     assert!(run(&source(DYNAMIC_LABELS_MAX + 1)).is_err());
 }
+
+#[test]
+fn the_tree_prints_as_in_go() {
+    for (source, want) in [
+        (
+            "{{ .Name }} 60 IN A {{ .Group.a }}",
+            "{{.Name}} 60 IN A {{.Group.a}}",
+        ),
+        (
+            "{{- $x := index .Match 1 -}} {{ $x | printf `%q` }}",
+            "{{$x := index .Match 1}}{{$x | printf \"%q\"}}",
+        ),
+        (
+            "{{ if (eq .Type \"A\") }}a{{ else }}b{{ end }}",
+            "{{if (eq .Type \"A\")}}a{{else}}b{{end}}",
+        ),
+        ("{{ .Meta \"foo\" }}", "{{.Meta \"foo\"}}"),
+    ] {
+        assert_eq!(Template::new("answer", source).unwrap().canonical(), want);
+    }
+}
