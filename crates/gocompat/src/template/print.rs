@@ -1,4 +1,6 @@
 //! A template's tree as text, as Go's `Tree.Root.String` writes it; CoreDNS uses it as a label.
+//! Literals lose their spelling: raw strings get double quotes and numbers become decimal, where Go
+//! keeps both.
 
 use crate::number::format_float;
 use crate::quote::quote;

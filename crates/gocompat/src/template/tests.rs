@@ -123,7 +123,7 @@ fn the_tree_prints_as_in_go() {
             "{{.Name}} 60 IN A {{.Group.a}}",
         ),
         (
-            "{{- $x := index .Match 1 -}} {{ $x | printf `%q` }}",
+            "{{- $x := index .Match 1 -}} {{ $x | printf \"%q\" }}",
             "{{$x := index .Match 1}}{{$x | printf \"%q\"}}",
         ),
         (
