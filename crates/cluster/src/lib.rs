@@ -6,6 +6,7 @@
 #[cfg(feature = "api")]
 pub mod api;
 pub mod index;
+pub mod manifest;
 pub mod types;
 
 pub use index::{Change, Endpoint, Entry, Index, Keep, Kind, Kinds, Level, Observer, Port, Protocol, Quiet, Service, ServiceKind, Slice};

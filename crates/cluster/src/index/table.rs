@@ -96,6 +96,7 @@ impl AddressMap {
     }
 
     /// How many pairs there are.
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.v4.len() + self.v6.len()
     }
