@@ -189,7 +189,7 @@ struct Inner {
     env: Arc<Env>,
     depth: u8,
     spare: Option<Box<Answer>>,
-    slots: Vec<Option<Box<dyn Any + Send>>>,
+    slots: Vec<Option<Box<dyn Any + Send + Sync>>>,
 }
 
 impl Query {
@@ -426,7 +426,7 @@ impl Query {
     }
 
     /// Keeps something of a plugin's with the query.
-    pub fn put<T: Send + 'static>(&mut self, slot: Slot<T>, value: T) {
+    pub fn put<T: Send + Sync + 'static>(&mut self, slot: Slot<T>, value: T) {
         let slots = &mut self.0.slots;
         if slots.len() <= slot.index {
             slots.resize_with(slot.index + 1, || None);
@@ -436,12 +436,12 @@ impl Query {
 
     /// Looks at what a plugin keeps with the query.
     #[must_use]
-    pub fn get<T: Send + 'static>(&self, slot: Slot<T>) -> Option<&T> {
+    pub fn get<T: Send + Sync + 'static>(&self, slot: Slot<T>) -> Option<&T> {
         self.0.slots.get(slot.index)?.as_ref()?.downcast_ref()
     }
 
     /// Takes out what a plugin keeps with the query.
-    pub fn take<T: Send + 'static>(&mut self, slot: Slot<T>) -> Option<T> {
+    pub fn take<T: Send + Sync + 'static>(&mut self, slot: Slot<T>) -> Option<T> {
         let kept = self.0.slots.get_mut(slot.index)?.take()?;
         kept.downcast().ok().map(|value| *value)
     }
