@@ -157,9 +157,27 @@ fn go_integer(text: &str) -> Option<i64> {
     text.parse().ok()
 }
 
-/// A text in quotes, with escapes.
+/// A text in quotes, with the escapes of Go's `%q`.
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.escape_debug().to_string().replace("\\'", "'"))
+    let mut out = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{b}' => out.push_str("\\v"),
+            '\u{c}' => out.push_str("\\f"),
+            '\n' | '\r' | '\t' => out.extend(c.escape_debug()),
+            '\0'..='\u{1f}' | '\u{7f}' => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+            ' '..='~' => out.push(c),
+            // Behind a letter, what is escaped is not printable rather than a combining mark.
+            _ if !format!("a{c}").escape_debug().any(|escaped| escaped == '\\') => out.push(c),
+            '\0'..='\u{ffff}' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            _ => out.push_str(&format!("\\U{:08x}", u32::from(c))),
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// Whether a name ends in a dot that is not escaped.
@@ -268,6 +286,7 @@ mod tests {
     fn bad_keys_are_told_in_the_words_of_coredns() {
         assert_eq!(fails("example.org:"), "expecting data after last colon: \"example.org:\"");
         assert_eq!(fails(""), "expecting data after last colon: \"\"");
+        assert_eq!(fails("\"\\\u{7}\u{1}\u{ad}é':"), r#"expecting data after last colon: "\"\\\a\x01\u00adé':""#);
         assert_eq!(fails("dns://"), "expecting data after last colon: \"\"");
         assert_eq!(fails(":53"), "zone is not a valid domain name: ");
         assert_eq!(fails("a..b"), "zone is not a valid domain name: a..b");

@@ -7,6 +7,8 @@ use crate::source::offset;
 pub(super) struct Origin {
     /// Text offset and source offset of each run of bytes that stand side by side in both, ascending.
     runs: Vec<(u32, u32)>,
+    /// End of the source: a last line without line end gets one in the text.
+    end: u32,
 }
 
 impl Origin {
@@ -17,7 +19,7 @@ impl Origin {
         let mapped = source.saturating_add(at - text);
         match self.runs.get(behind) {
             Some((_, next)) => mapped.min(*next),
-            None => mapped,
+            None => mapped.min(self.end),
         }
     }
 
@@ -39,7 +41,7 @@ impl Origin {
 
     /// Line by line: every source line ends with the text line.
     fn of_literal(yaml: &str, content: usize, text: &str) -> Self {
-        let mut origin = Self::default();
+        let mut origin = Self { runs: Vec::new(), end: offset(yaml.len()) };
         let mut source = content;
         let mut at = 0;
         let mut lines = yaml.get(content..).unwrap_or("").split_inclusive('\n');
@@ -61,7 +63,7 @@ impl Origin {
     /// A folded block: the blanks before its first word are put aside, and the rest is matched.
     fn of_folded(yaml: &str, content: usize, text: &str) -> Self {
         let blanks = |text: &str| text.len() - text.trim_start_matches([' ', '\t', '\r', '\n']).len();
-        let mut origin = Self::default();
+        let mut origin = Self { runs: Vec::new(), end: offset(yaml.len()) };
         origin.add(0, content);
         origin.align(yaml, content + blanks(yaml.get(content..).unwrap_or("")), text, blanks(text), None);
         origin
@@ -69,7 +71,7 @@ impl Origin {
 
     /// Quoted and plain scalars, from the opening quote or the first character on.
     pub(super) fn of_flow(yaml: &str, start: usize, text: &str) -> Self {
-        let mut origin = Self::default();
+        let mut origin = Self { runs: Vec::new(), end: offset(yaml.len()) };
         let quote = yaml.get(start..).and_then(|rest| rest.chars().next()).filter(|c| matches!(c, '"' | '\''));
         origin.align(yaml, start + usize::from(quote.is_some()), text, 0, quote);
         origin

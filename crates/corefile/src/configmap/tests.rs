@@ -92,6 +92,14 @@ fn every_scalar_style_maps_its_words() {
 }
 
 #[test]
+fn offsets_stay_inside_a_manifest_without_a_last_line_end() {
+    let yaml = LITERAL.trim_end();
+    let extract = configmap_corefile(yaml).unwrap().unwrap();
+    let end = u32::try_from(extract.text.len()).unwrap();
+    assert_eq!(extract.manifest_offset(end) as usize, yaml.len());
+}
+
+#[test]
 fn lists_streams_and_json_are_searched() {
     let map = "{\"kind\": \"ConfigMap\", \"data\": {\"Corefile\": \". {\\n log\\n}\\n\"}}";
     for yaml in [
