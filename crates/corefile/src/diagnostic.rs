@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, where, and what would help: as CoreDNS's one line, or as a source snippet.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -207,6 +208,15 @@ impl Diagnostic {
             .annotation(mark)
     }
 }
+
+impl fmt::Display for Diagnostic {
+    /// The one line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.one_line())
+    }
+}
+
+impl std::error::Error for Diagnostic {}
 
 /// The lines that a range touches, as a range of the text, and the range inside of them.
 fn window(text: &str, range: Range<usize>) -> (Range<usize>, Range<usize>) {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::ast::{Corefile, Key, ServerBlock};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::env;
 use crate::lex::{Token, tokens};
 use crate::nearest::nearest;
@@ -92,6 +92,13 @@ pub struct Parsed {
     pub files: Vec<PathBuf>,
 }
 
+impl Parsed {
+    /// The first error, the one that CoreDNS would print; nothing if the Corefile can be used.
+    pub fn first_error(&self) -> Option<&Diagnostic> {
+        self.diagnostics.iter().find(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+}
+
 /// Parses a Corefile.
 pub fn parse(text: &str, options: &ParseOptions<'_>) -> Parsed {
     let mut parser = Parser::new(options);
@@ -150,7 +157,10 @@ impl<'a> Parser<'a> {
 
     /// Parses words that were read from a source of `sources`.
     pub(crate) fn run(mut self, words: Vec<Token>) -> Parsed {
-        self.imports.count_words(words.len());
+        if !self.imports.count_words(words.len()) {
+            self.report(Diagnostic::error(format!("Corefile has more than {TOKENS_MAX} words")));
+            return self.finish();
+        }
         self.todo = words;
         self.todo.reverse();
         while self.next() {
@@ -259,7 +269,7 @@ impl<'a> Parser<'a> {
             && !self.cut_short
         {
             let error = self.syntax_err("}").with_note(self.opened_at(&opening));
-            self.report(error);
+            self.report(self.with_open_quote(error));
         }
     }
 
@@ -308,7 +318,8 @@ impl<'a> Parser<'a> {
             }
         }
         if let Some(opening) = open.pop() {
-            self.report(self.err("Unexpected EOF").with_note(self.opened_at(&opening)));
+            let error = self.err("Unexpected EOF").with_note(self.opened_at(&opening));
+            self.report(self.with_open_quote(error));
             self.cut_short = true;
         }
     }
@@ -329,6 +340,17 @@ impl<'a> Parser<'a> {
             return error.with_help("this looks like a server block: is the `}` of the block above missing?");
         }
         error
+    }
+
+    /// Says so if the current word is a quoted one that ended only with the text.
+    fn with_open_quote(&self, error: Diagnostic) -> Diagnostic {
+        let Some(span) = self.current().map(|token| token.span) else { return error };
+        let word = self.sources.text(span.file).get(span.start as usize..span.end as usize);
+        let closed = |rest: &str| rest.ends_with('"') && !rest.ends_with("\\\"");
+        match word.and_then(|word| word.strip_prefix('"')) {
+            Some(rest) if !closed(rest) => error.with_help("the quote that opens here is never closed"),
+            _ => error,
+        }
     }
 
     fn opened_at(&self, opening: &Token) -> String {

@@ -15,7 +15,7 @@ use crate::source::{SOURCE_BYTES_MAX, decode};
 pub const FILE_EXPANSIONS_MAX: usize = 100_000;
 
 /// Most words of one parse, those of every import counted.
-pub const TOKENS_MAX: usize = 2_000_000;
+pub const TOKENS_MAX: usize = 500_000;
 
 /// Largest sum in bytes of the imported files of one parse, each counted once.
 pub const SOURCES_BYTES_MAX: usize = 4 * SOURCE_BYTES_MAX;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::cursor::Cursor;
-use crate::diagnostic::Severity;
 
 const KNOWN: [&str; 7] = ["cache", "errors", "forward", "hosts", "log", "loop", "whoami"];
 
@@ -153,6 +152,15 @@ fn a_block_that_is_never_closed_is_an_error_that_tells_where_it_opened() {
 }
 
 #[test]
+fn a_quote_that_swallowed_the_closing_brace_is_named() {
+    for text in [". {\n log \"a\n}\n", ". {\n hosts {\n  \"a\\\" }\n}\n"] {
+        let help = parsed(text).diagnostics[0].help().map(str::to_owned);
+        assert_eq!(help.as_deref(), Some("the quote that opens here is never closed"), "{text}");
+    }
+    assert_eq!(parsed(". {\n log \"a\"").diagnostics[0].help(), None);
+}
+
+#[test]
 fn the_brace_of_a_plugin_at_the_very_end_counts_for_the_server_block_too() {
     assert_eq!(errors(". {\n hosts {\n }\n"), Vec::<String>::new());
 }
@@ -288,12 +296,22 @@ fn the_number_of_snippets_put_in_place_has_an_edge() {
 
 #[test]
 fn the_number_of_words_has_an_edge() {
-    // Every import of the snippet brings 1000 words; the text itself has 1007 and three for every import.
-    let body = "log ".repeat(1000);
-    let text = format!("(a) {{\n {body}\n}}\n. {{\n{}}}\n", " import a\n".repeat(TOKENS_MAX / 1000));
-    let found = errors(&text);
-    assert_eq!(found.len(), 1);
-    assert!(found[0].ends_with(&format!("imports make more than {TOKENS_MAX} words")), "{found:?}");
+    // The main file has five words.
+    let with = |count: usize| with_files(". {\n import a\n}", &[("/etc/a", &"log\n".repeat(count))]);
+    let at = with(TOKENS_MAX - 5);
+    assert_eq!(lines(&at), Vec::<String>::new());
+    assert_eq!(at.corefile.blocks[0].directive("log").unwrap().tokens.len(), TOKENS_MAX - 5);
+    let expected = format!("Corefile:2 - Error during parsing: imports make more than {TOKENS_MAX} words");
+    assert_eq!(lines(&with(TOKENS_MAX - 4)), [expected]);
+    assert_eq!(errors(&"a ".repeat(TOKENS_MAX + 1)), [format!("Corefile has more than {TOKENS_MAX} words")]);
+}
+
+#[test]
+fn the_first_error_is_told_apart_from_warnings() {
+    assert!(parsed(". {\n log\n}").first_error().is_none());
+    let mut faulty = parsed(". {\n lgo\n}");
+    faulty.diagnostics.insert(0, Diagnostic::warning("odd"));
+    assert!(faulty.first_error().unwrap().message.contains("lgo"));
 }
 
 #[test]
