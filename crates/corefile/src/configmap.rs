@@ -133,7 +133,8 @@ fn configmaps<'a>(node: &'a Node, found: &mut Vec<&'a Node>) {
         Some("List" | "ConfigMapList") => {
             if let Some(Node::List(items)) = node.get("items") {
                 // The items of a ConfigMapList need not say their kind.
-                let is_map = |item: &&Node| !matches!(item.get("kind").and_then(Node::text), Some(kind) if kind != "ConfigMap");
+                let is_map =
+                    |item: &&Node| !matches!(item.get("kind").and_then(Node::text), Some(kind) if kind != "ConfigMap");
                 found.extend(items.iter().filter(is_map));
             }
         }

@@ -284,7 +284,8 @@ mod tests {
 
     #[test]
     fn one_arg_takes_exactly_one() {
-        for (text, expected) in [("log a", Ok("a")), ("log", Err("'log'")), ("log a b", Err("'b'")), ("log {", Ok("{"))] {
+        for (text, expected) in [("log a", Ok("a")), ("log", Err("'log'")), ("log a b", Err("'b'")), ("log {", Ok("{"))]
+        {
             let words = words(text);
             let mut cursor = Cursor::over(&words, "Corefile");
             assert!(cursor.next());

@@ -193,11 +193,7 @@ impl Diagnostic {
         renderer.render(&[group])
     }
 
-    fn snippet<'a>(
-        &'a self,
-        sources: &'a SourceMap,
-        span: Span,
-    ) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    fn snippet<'a>(&'a self, sources: &'a SourceMap, span: Span) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
         let text = sources.text(span.file);
         let (lines, marked) = window(text, span.start as usize..span.end as usize);
         let (line, _) = sources.line_col(span);
@@ -274,7 +270,9 @@ mod tests {
         let error = Diagnostic::error("Unknown directive 'cahce'").with_span(span);
         let error = error.with_label("not a directive").with_note("a note").with_help("did you mean `cache`?");
         let shown = error.render(&sources);
-        for part in ["--> Corefile:2:5", "cahce 30", "^^^^^ not a directive", "note: a note", "help: did you mean `cache`?"] {
+        for part in
+            ["--> Corefile:2:5", "cahce 30", "^^^^^ not a directive", "note: a note", "help: did you mean `cache`?"]
+        {
             assert!(shown.contains(part), "{part} is not in\n{shown}");
         }
         assert!(!shown.contains('\u{1b}'));

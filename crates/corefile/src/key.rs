@@ -25,8 +25,7 @@ pub enum Transport {
 
 impl Transport {
     /// Every transport, in the order in which prefixes are tried.
-    pub const ALL: [Self; 7] =
-        [Self::Tls, Self::Dns, Self::Quic, Self::Grpc, Self::Https3, Self::Https, Self::Unix];
+    pub const ALL: [Self; 7] = [Self::Tls, Self::Dns, Self::Quic, Self::Grpc, Self::Https3, Self::Https, Self::Unix];
 
     /// The scheme, without `://`.
     pub const fn scheme(self) -> &'static str {
@@ -291,7 +290,10 @@ mod tests {
         assert_eq!(fails(":53"), "zone is not a valid domain name: ");
         assert_eq!(fails("a..b"), "zone is not a valid domain name: a..b");
         assert_eq!(fails(".a"), "zone is not a valid domain name: .a");
-        assert_eq!(fails(&format!("{}.org", "a".repeat(64))), format!("zone is not a valid domain name: {}.org", "a".repeat(64)));
+        assert_eq!(
+            fails(&format!("{}.org", "a".repeat(64))),
+            format!("zone is not a valid domain name: {}.org", "a".repeat(64))
+        );
         assert_eq!(fails("::/8"), "invalid CIDR ::/8");
         assert_eq!(fails("0::1/8"), "invalid CIDR 0::1/8");
     }

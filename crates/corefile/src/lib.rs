@@ -21,7 +21,9 @@ mod reverse;
 mod source;
 
 pub use ast::{Corefile, Directive, Key, ServerBlock};
-pub use configmap::{COREFILE_KEY, Extract, YAML_DEPTH_MAX, configmap_corefile, configmap_key, parse_any, parse_configmap};
+pub use configmap::{
+    COREFILE_KEY, Extract, YAML_DEPTH_MAX, configmap_corefile, configmap_key, parse_any, parse_configmap,
+};
 pub use cursor::Cursor;
 pub use diagnostic::{Diagnostic, SNIPPET_LINES_MAX, Severity};
 pub use env::{ENV_BYTES_MAX, ENV_EXPANSIONS_MAX};

@@ -14,8 +14,34 @@ use crate::source::FileId;
 /// A piece of a Corefile, with the odd ones more often than people write them.
 fn piece() -> impl Strategy<Value = String> {
     let fixed = prop::sample::select(vec![
-        "{", "}", "\n", "\n", " ", " ", "import ", "import a\n", "import *", "(s)", "s", ".", "a,", "log", "hosts", "lgo",
-        "\"", "\\", "#", "\r\n", "{$A}", "{%B%}", "{$S}", "\u{feff}", "\u{a0}", "é", "10.0.0.0/9", ":53",
+        "{",
+        "}",
+        "\n",
+        "\n",
+        " ",
+        " ",
+        "import ",
+        "import a\n",
+        "import *",
+        "(s)",
+        "s",
+        ".",
+        "a,",
+        "log",
+        "hosts",
+        "lgo",
+        "\"",
+        "\\",
+        "#",
+        "\r\n",
+        "{$A}",
+        "{%B%}",
+        "{$S}",
+        "\u{feff}",
+        "\u{a0}",
+        "é",
+        "10.0.0.0/9",
+        ":53",
     ]);
     prop_oneof![8 => fixed.prop_map(str::to_owned), 1 => "\\PC{0,4}"]
 }
@@ -28,7 +54,10 @@ fn manifest() -> impl Strategy<Value = String> {
     let style = prop::sample::select(vec!["|\n", ">\n", "|-\n", "|+\n", "\n", "\"", "'"]);
     (style, text()).prop_map(|(style, text)| {
         let indented = text.replace('\n', "\n    ");
-        format!("kind: ConfigMap\ndata:\n  Corefile: {style}    {indented}{}\n", style.trim_matches(['|', '>', '-', '+', '\n']))
+        format!(
+            "kind: ConfigMap\ndata:\n  Corefile: {style}    {indented}{}\n",
+            style.trim_matches(['|', '>', '-', '+', '\n'])
+        )
     })
 }
 

@@ -79,14 +79,14 @@ mod tests {
     fn a_prefix_between_boundaries_is_rounded_up_and_split() {
         let zones = reverse_zones("192.0.2.129/25");
         assert_eq!(zones.len(), CIDR_ZONES_MAX);
-        assert_eq!((zones[0].as_str(), zones[127].as_str()), ("128.2.0.192.in-addr.arpa.", "255.2.0.192.in-addr.arpa."));
+        assert_eq!(
+            (zones[0].as_str(), zones[127].as_str()),
+            ("128.2.0.192.in-addr.arpa.", "255.2.0.192.in-addr.arpa.")
+        );
         let zones = reverse_zones("10.128.0.0/17");
         assert_eq!((zones.len(), zones[0].as_str()), (128, "0.128.10.in-addr.arpa."));
         assert_eq!(reverse_zones("10.0.0.0/15"), ["0.10.in-addr.arpa.", "1.10.in-addr.arpa."]);
-        assert_eq!(
-            reverse_zones("2001:db8::/31"),
-            ["8.b.d.0.1.0.0.2.ip6.arpa.", "9.b.d.0.1.0.0.2.ip6.arpa."]
-        );
+        assert_eq!(reverse_zones("2001:db8::/31"), ["8.b.d.0.1.0.0.2.ip6.arpa.", "9.b.d.0.1.0.0.2.ip6.arpa."]);
         assert_eq!(reverse_zones("2001:db8::/33").len(), 8);
     }
 
@@ -102,7 +102,9 @@ mod tests {
 
     #[test]
     fn other_texts_are_no_prefixes() {
-        for text in ["192.0.2.0", "192.0.2/24", "192.0.2.0/33", "192.0.02.0/24", "192.0.2.0/", "192.0.2.0/+8", "::1/129", "a/8"] {
+        for text in
+            ["192.0.2.0", "192.0.2/24", "192.0.2.0/33", "192.0.02.0/24", "192.0.2.0/", "192.0.2.0/+8", "::1/129", "a/8"]
+        {
             assert!(!is_cidr(text), "{text}");
             assert!(reverse_zones(text).is_empty());
         }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::*;
-use crate::source::FileId;
 use crate::parse::NoFiles;
+use crate::source::FileId;
 
 const LITERAL: &str = "apiVersion: v1
 # ä comment

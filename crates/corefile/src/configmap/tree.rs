@@ -121,7 +121,6 @@ fn malformed(yaml: &str, error: &ScanError) -> Diagnostic {
 
 /// One character at an index in characters.
 fn place(yaml: &str, index: usize) -> Span {
-    let (start, length) =
-        yaml.char_indices().nth(index).map_or((yaml.len(), 0), |(at, c)| (at, c.len_utf8()));
+    let (start, length) = yaml.char_indices().nth(index).map_or((yaml.len(), 0), |(at, c)| (at, c.len_utf8()));
     Span { file: FileId(0), start: offset(start), end: offset(start + length) }
 }

@@ -143,9 +143,11 @@ impl Parser<'_> {
         if self.options.files.is_dir(Path::new(path)) {
             return Err(self.err(format!("Could not import {path}: is a directory")));
         }
-        let bytes = self.options.files.read(Path::new(path)).map_err(|error| {
-            self.err(format!("Could not import {path}: open {path}: {}", system_error(&error)))
-        })?;
+        let bytes = self
+            .options
+            .files
+            .read(Path::new(path))
+            .map_err(|error| self.err(format!("Could not import {path}: open {path}: {}", system_error(&error))))?;
         self.imports.bytes = self.imports.bytes.saturating_add(bytes.len());
         if bytes.len() > SOURCE_BYTES_MAX || self.imports.bytes > SOURCES_BYTES_MAX {
             let limits = format!("a file may have {SOURCE_BYTES_MAX} bytes, all of them together {SOURCES_BYTES_MAX}");

@@ -32,11 +32,8 @@ impl Files for Memory {
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let below = format!("{}/", dir.to_str().unwrap().trim_end_matches('/'));
-        let mut names: Vec<String> = self
-            .0
-            .keys()
-            .filter_map(|file| file.strip_prefix(&below)?.split('/').next().map(str::to_owned))
-            .collect();
+        let mut names: Vec<String> =
+            self.0.keys().filter_map(|file| file.strip_prefix(&below)?.split('/').next().map(str::to_owned)).collect();
         names.dedup();
         names.reverse();
         Ok(names)
@@ -145,10 +142,7 @@ fn a_block_that_is_never_closed_is_an_error_that_tells_where_it_opened() {
     let parsed = parsed(".:53 {\n whoami\n log\n");
     assert_eq!(lines(&parsed), ["Corefile:3 - Syntax error: Unexpected token 'log', expecting '}'"]);
     assert_eq!(parsed.diagnostics[0].notes(), ["the block was opened at Corefile:1"]);
-    assert_eq!(
-        errors(".:53 {\n hosts {\n  a\n"),
-        ["Corefile:3 - Error during parsing: Unexpected EOF"]
-    );
+    assert_eq!(errors(".:53 {\n hosts {\n  a\n"), ["Corefile:3 - Error during parsing: Unexpected EOF"]);
 }
 
 #[test]
@@ -208,8 +202,7 @@ fn names_of_directives_are_case_sensitive_and_expanded_but_kept_as_written() {
 #[test]
 fn an_empty_list_of_directives_takes_every_name() {
     let no_env = |_: &str| None;
-    let options =
-        ParseOptions { name: "x", path: Path::new("/x"), directives: &[], env: &no_env, files: &NoFiles };
+    let options = ParseOptions { name: "x", path: Path::new("/x"), directives: &[], env: &no_env, files: &NoFiles };
     let parsed = parse(". {\n anything\n}", &options);
     assert!(parsed.diagnostics.is_empty());
     assert!(parsed.corefile.blocks[0].directive("anything").is_some());
@@ -247,7 +240,9 @@ fn references_without_end_are_an_error_at_their_place() {
 
 #[test]
 fn a_snippet_is_put_in_place_and_is_no_server_block() {
-    let parsed = parsed("(shared) {\n log {$WORDS}\n hosts {\n  a\n }\n}\na {\n import shared\n}\nb {\n import shared\n whoami\n}");
+    let parsed = parsed(
+        "(shared) {\n log {$WORDS}\n hosts {\n  a\n }\n}\na {\n import shared\n}\nb {\n import shared\n whoami\n}",
+    );
     assert_eq!(keys(&parsed), [["a"], ["b"]]);
     assert_eq!(words(&parsed, "log"), ["log", "two words"]);
     assert!(parsed.corefile.blocks[1].directive("hosts").is_some());
@@ -348,7 +343,8 @@ fn errors_in_imported_files_name_the_file_and_its_line() {
 
 #[test]
 fn globs_match_in_order_and_warn_when_nothing_matches() {
-    let files = [("/etc/c/2.conf", "log 2"), ("/etc/c/1.conf", "log 1"), ("/etc/c/3.off", "lgo"), ("/etc/c/.x.conf", "log 0")];
+    let files =
+        [("/etc/c/2.conf", "log 2"), ("/etc/c/1.conf", "log 1"), ("/etc/c/3.off", "lgo"), ("/etc/c/.x.conf", "log 0")];
     let parsed = with_files(". {\n import c/*.conf\n}", &files);
     assert_eq!(words(&parsed, "log"), ["log", "0", "log", "1", "log", "2"]);
     let parsed = with_files(". {\n import c/?.none\n log\n}\nimport /nowhere/*", &files);
