@@ -6,11 +6,11 @@
 
 use std::net::IpAddr;
 
+use domain::base::Name;
+use domain::base::iana::OptRcode as Rcode;
 use domain::base::iana::{Class, Rtype};
 use domain::base::name::ToName;
 use domain::base::rdata::{ComposeRecordData, ParseRecordData};
-use domain::base::Name;
-use domain::base::iana::OptRcode as Rcode;
 use domain::dep::octseq::Parser;
 
 use crate::query::Query;
@@ -204,14 +204,29 @@ impl Answer {
     }
 
     /// Adds an A or AAAA record.
-    pub fn push_address<N: ToName + ?Sized>(&mut self, section: Section, owner: &N, class: Class, ttl: u32, address: IpAddr) {
+    pub fn push_address<N: ToName + ?Sized>(
+        &mut self,
+        section: Section,
+        owner: &N,
+        class: Class,
+        ttl: u32,
+        address: IpAddr,
+    ) {
         match address {
             IpAddr::V4(v4) => self.push(section, owner, class, ttl, &domain::rdata::A::new(v4)),
             IpAddr::V6(v6) => self.push(section, owner, class, ttl, &domain::rdata::Aaaa::new(v6)),
         }
     }
 
-    fn close_entry(&mut self, section: Section, owner_at: usize, rdata_at: usize, rtype: Rtype, class: Class, ttl: u32) {
+    fn close_entry(
+        &mut self,
+        section: Section,
+        owner_at: usize,
+        rdata_at: usize,
+        rtype: Rtype,
+        class: Class,
+        ttl: u32,
+    ) {
         let rdata_len = u16::try_from(self.octets.len() - rdata_at);
         let owner_len = u8::try_from(rdata_at - owner_at);
         let entries = &mut self.sections[section as usize];

@@ -11,7 +11,9 @@ use crate::instance::{Draft, Instance};
 use crate::name::{Zone, Zones};
 use crate::plugin::{Error, Link, Next, Plugin, Reply};
 use crate::query::Query;
-use crate::setup::{BlockDraft, BlockView, BuildContext, InstanceDraft, LinkDraft, Linked, PluginList, Setup, fingerprint_of};
+use crate::setup::{
+    BlockDraft, BlockView, BuildContext, InstanceDraft, LinkDraft, Linked, PluginList, Setup, fingerprint_of,
+};
 
 /// The most diagnostics that one build reports.
 pub const DIAGNOSTICS_MAX: usize = 100;
@@ -26,7 +28,12 @@ pub struct Built {
 
 /// Builds a draft of an instance. `predecessor` is the instance that a reload replaces.
 #[must_use]
-pub fn build(corefile: &Corefile, plugins: &PluginList, context: &BuildContext<'_>, predecessor: Option<&Instance>) -> Built {
+pub fn build(
+    corefile: &Corefile,
+    plugins: &PluginList,
+    context: &BuildContext<'_>,
+    predecessor: Option<&Instance>,
+) -> Built {
     let mut errors = Vec::new();
     let log = context.log.for_instance();
     let mut instance = InstanceDraft::default();
@@ -41,8 +48,15 @@ pub fn build(corefile: &Corefile, plugins: &PluginList, context: &BuildContext<'
         for plugin in plugins.iter() {
             for (source, block) in corefile.blocks.iter().zip(&mut blocks) {
                 let Some(directive) = source.directive(plugin.name) else { continue };
-                let mut setup =
-                    Setup { plugin: plugin.name, directive, corefile, block, instance: &mut instance, context, log: &log };
+                let mut setup = Setup {
+                    plugin: plugin.name,
+                    directive,
+                    corefile,
+                    block,
+                    instance: &mut instance,
+                    context,
+                    log: &log,
+                };
                 if let Err(error) = (plugin.setup)(&mut setup) {
                     errors.push(error.with_prefix(plugin.name));
                 }
@@ -53,7 +67,13 @@ pub fn build(corefile: &Corefile, plugins: &PluginList, context: &BuildContext<'
     errors.truncate(DIAGNOSTICS_MAX);
     let warnings = std::mem::take(&mut instance.warnings);
     let draft = if errors.is_empty() {
-        Ok(Draft { blocks, settings: instance.settings, sites: instance.sites, log, metrics: Arc::clone(context.metrics) })
+        Ok(Draft {
+            blocks,
+            settings: instance.settings,
+            sites: instance.sites,
+            log,
+            metrics: Arc::clone(context.metrics),
+        })
     } else {
         Err(errors)
     };
@@ -63,7 +83,9 @@ pub fn build(corefile: &Corefile, plugins: &PluginList, context: &BuildContext<'
 fn inspect_keys(index: usize, source: &ServerBlock, default_port: &str) -> Result<BlockDraft, Diagnostic> {
     let (mut keys, mut key_spans, mut zones) = (Vec::new(), Vec::new(), Vec::new());
     for key in &source.keys {
-        let fault = |message: String| Diagnostic::error(format!("error inspecting server blocks: {message}")).with_span(key.span);
+        let fault = |message: String| {
+            Diagnostic::error(format!("error inspecting server blocks: {message}")).with_span(key.span)
+        };
         for address in parse_key(&key.text, default_port).map_err(fault)? {
             let zone = Zone::parse(&address.zone)
                 .ok_or_else(|| fault(format!("zone is not a valid domain name: {}", address.zone)))?;

@@ -190,7 +190,14 @@ impl Draft {
             self.log.turn_debug_on();
         }
         let requests = RequestMetrics::of(&self.metrics);
-        Ok(Instance { listeners, blocks: self.blocks, settings: self.settings, sites: self.sites, log: self.log, requests })
+        Ok(Instance {
+            listeners,
+            blocks: self.blocks,
+            settings: self.settings,
+            sites: self.sites,
+            log: self.log,
+            requests,
+        })
     }
 }
 

@@ -47,7 +47,7 @@ pub use setup::{BuildContext, Linked, PluginDef, PluginList, Setup, SetupFn};
 /// What a plugin's file usually needs.
 pub mod prelude {
     pub use crate::{
-        Answer, Class, Cursor, Diagnostic, Error, Fallthrough, Next, Plugin, PluginDef, Query, Rcode, Reply, Rtype, Section, Setup,
-        Zone, Zones, async_trait, flags,
+        Answer, Class, Cursor, Diagnostic, Error, Fallthrough, Next, Plugin, PluginDef, Query, Rcode, Reply, Rtype,
+        Section, Setup, Zone, Zones, async_trait, flags,
     };
 }

@@ -10,15 +10,13 @@ use prometheus::{CounterVec, GaugeVec, HistogramOpts, HistogramVec, Opts, Regist
 use crate::query::Query;
 
 /// The buckets of request times: 0.25 ms, doubled fifteen times. Seconds.
-pub const TIME_BUCKETS: [f64; 16] = [
-    0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192,
-];
+pub const TIME_BUCKETS: [f64; 16] =
+    [0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192];
 /// The buckets of times that are told more coarsely: 0.25 ms, times ten. Seconds.
 pub const SLIM_TIME_BUCKETS: [f64; 5] = [0.00025, 0.0025, 0.025, 0.25, 2.5];
 /// The buckets of message sizes, octets.
-pub const SIZE_BUCKETS: [f64; 14] = [
-    0.0, 100.0, 200.0, 300.0, 400.0, 511.0, 1023.0, 2047.0, 4095.0, 8291.0, 16_000.0, 32_000.0, 48_000.0, 64_000.0,
-];
+pub const SIZE_BUCKETS: [f64; 14] =
+    [0.0, 100.0, 200.0, 300.0, 400.0, 511.0, 1023.0, 2047.0, 4095.0, 8291.0, 16_000.0, 32_000.0, 48_000.0, 64_000.0];
 /// The zone label of queries that no server block took.
 pub const DROPPED: &str = "dropped";
 
@@ -177,7 +175,9 @@ impl RequestMetrics {
                 "Counter of response status codes.",
                 &["server", "zone", "view", "rcode", "plugin"],
             ),
-            panics: metrics.counter("coredns_panics_total", "A metrics that counts the number of panics.", &[]).with_label_values(&[] as &[&str]),
+            panics: metrics
+                .counter("coredns_panics_total", "A metrics that counts the number of panics.", &[])
+                .with_label_values(&[] as &[&str]),
         }
     }
 

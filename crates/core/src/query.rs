@@ -338,7 +338,9 @@ impl Query {
     pub fn size_limit(&self) -> usize {
         match self.0.arrival.protocol {
             Protocol::Tcp => 65_535,
-            Protocol::Udp => usize::from(self.0.edns.as_ref().map_or(UDP_SIZE_MIN, |edns| edns.udp_size.max(UDP_SIZE_MIN))),
+            Protocol::Udp => {
+                usize::from(self.0.edns.as_ref().map_or(UDP_SIZE_MIN, |edns| edns.udp_size.max(UDP_SIZE_MIN)))
+            }
         }
     }
 
@@ -473,7 +475,10 @@ impl Query {
     /// SERVFAIL blamed on the configuration when look-ups nest deeper than [`LOOKUP_DEPTH_MAX`].
     pub async fn lookup(&self, name: &Name<[u8]>, qtype: Rtype) -> Result<Reply, Error> {
         if self.0.depth >= LOOKUP_DEPTH_MAX {
-            return Err(Error::ours(format!("look-ups nested deeper than {LOOKUP_DEPTH_MAX} at {}", name.fmt_with_dot())));
+            return Err(Error::ours(format!(
+                "look-ups nested deeper than {LOOKUP_DEPTH_MAX} at {}",
+                name.fmt_with_dot()
+            )));
         }
         let mut inner = self.fork();
         let question = Question::new(name, qtype, Class::IN);

@@ -52,7 +52,11 @@ pub fn expand_name(message: &[u8], at: usize, out: &mut Vec<u8>) -> Result<usize
         match len {
             0 => {
                 out.push(0);
-                return if out.len() - start <= NAME_OCTETS_MAX { Ok(end.unwrap_or(position + 1)) } else { Err(Malformed) };
+                return if out.len() - start <= NAME_OCTETS_MAX {
+                    Ok(end.unwrap_or(position + 1))
+                } else {
+                    Err(Malformed)
+                };
             }
             1..=63 => {
                 let next = position + 1 + usize::from(len);
@@ -116,7 +120,15 @@ pub fn raw_record(message: &[u8], at: usize) -> Result<RawRecord, Malformed> {
 /// Everything after the last name is opaque. Types that may hold compressed names only (RFC 3597 section 4).
 const fn names_in(rtype: Rtype) -> Option<(usize, usize)> {
     Some(match rtype {
-        Rtype::NS | Rtype::MD | Rtype::MF | Rtype::CNAME | Rtype::MB | Rtype::MG | Rtype::MR | Rtype::PTR | Rtype::DNAME => (0, 1),
+        Rtype::NS
+        | Rtype::MD
+        | Rtype::MF
+        | Rtype::CNAME
+        | Rtype::MB
+        | Rtype::MG
+        | Rtype::MR
+        | Rtype::PTR
+        | Rtype::DNAME => (0, 1),
         Rtype::SOA | Rtype::MINFO | Rtype::RP => (0, 2),
         Rtype::MX | Rtype::AFSDB | Rtype::RT | Rtype::KX => (2, 1),
         Rtype::PX => (2, 2),

@@ -28,7 +28,8 @@ impl FakeClock {
 
     /// Moves it forward.
     pub fn advance(&self, by: Duration) {
-        self.moved_ns.fetch_add(u64::try_from(by.as_nanos()).expect("a test waits less than 500 years"), Ordering::SeqCst);
+        self.moved_ns
+            .fetch_add(u64::try_from(by.as_nanos()).expect("a test waits less than 500 years"), Ordering::SeqCst);
     }
 
     fn moved(&self) -> Duration {

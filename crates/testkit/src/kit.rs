@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use catena_core::corefile::{ParseOptions, parse};
 use catena_core::{
-    Arrival, BuildContext, Clock, Diagnostic, Env, Exit, Finished, HttpReply, Instance, Intake, Interfaces, Log, LogSink, Metrics,
-    PluginDef, PluginList, Query, Reply, Spawner, StartContext, Transport, build, finish,
+    Arrival, BuildContext, Clock, Diagnostic, Env, Exit, Finished, HttpReply, Instance, Intake, Interfaces, Log,
+    LogSink, Metrics, PluginDef, PluginList, Query, Reply, Spawner, StartContext, Transport, build, finish,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -260,7 +260,9 @@ impl Kit {
     /// The value of a series as the metrics page shows it, such as `name{label="x"}`; `None` if it is not there.
     #[must_use]
     pub fn metric(&self, series: &str) -> Option<f64> {
-        let text = prometheus::TextEncoder::new().encode_to_string(&self.metrics.registry().gather()).expect("metrics as text");
+        let text = prometheus::TextEncoder::new()
+            .encode_to_string(&self.metrics.registry().gather())
+            .expect("metrics as text");
         let line = text.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')))?;
         line.rsplit(' ').next()?.parse().ok()
     }

@@ -93,7 +93,9 @@ fn look_aside(kit: &Kit, sign: &str, rest: &str) {
 
 fn parse_ask(text: &str) -> Ask {
     let mut words: Vec<&str> = text.split_whitespace().collect();
-    let options = words.split_off(words.iter().position(|w| matches!(*w, "from" | "tcp" | "udp" | "do" | "size")).unwrap_or(words.len()));
+    let options = words.split_off(
+        words.iter().position(|w| matches!(*w, "from" | "tcp" | "udp" | "do" | "size")).unwrap_or(words.len()),
+    );
     let mut ask = Ask::new(&words.join(" "));
     let mut options = options.into_iter();
     while let Some(option) = options.next() {
@@ -125,8 +127,11 @@ fn settle(asked: Option<(String, Seen)>, expected: Expected) {
         told.extend(seen.flags.iter().map(ToString::to_string));
         assert_eq!(told, head, "{question}: {seen:?}");
     }
-    for (section, (told, wanted)) in [&seen.answer, &seen.authority, &seen.additional].into_iter().zip(expected.sections).enumerate() {
-        let mut told: Vec<String> = told.iter().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    for (section, (told, wanted)) in
+        [&seen.answer, &seen.authority, &seen.additional].into_iter().zip(expected.sections).enumerate()
+    {
+        let mut told: Vec<String> =
+            told.iter().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
         for wanted in &wanted {
             let found = told.iter().position(|line| same(line, wanted));
             assert!(found.is_some(), "{question}: section {section} lacks {wanted:?}: {told:?}");
@@ -140,7 +145,9 @@ fn settle(asked: Option<(String, Seen)>, expected: Expected) {
 fn same(told: &str, wanted: &str) -> bool {
     let field = |line: &str, at: usize| line.split(' ').nth(at).map(str::to_owned);
     if field(wanted, 1).as_deref() == Some("*") {
-        let without_ttl = |line: &str| line.split(' ').enumerate().filter(|(at, _)| *at != 1).map(|(_, w)| w.to_owned()).collect::<Vec<_>>();
+        let without_ttl = |line: &str| {
+            line.split(' ').enumerate().filter(|(at, _)| *at != 1).map(|(_, w)| w.to_owned()).collect::<Vec<_>>()
+        };
         return without_ttl(told) == without_ttl(wanted);
     }
     told == wanted

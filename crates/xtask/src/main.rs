@@ -1,0 +1,60 @@
+//! Chores of the workspace: `cargo xtask tidy`, `cargo xtask differences`, `cargo xtask new-plugin NAME`.
+
+mod differences;
+mod new_plugin;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask tidy | differences | new-plugin NAME
+
+  tidy             checks dependency rules, plugin folders, where `unsafe` is, and that generated documents are fresh
+  differences      writes docs/coredns-differences.md anew from the plugins' READMEs and the recorded cases
+  new-plugin NAME  makes plugins/NAME and its line in crates/stock";
+
+#[allow(clippy::disallowed_macros)]
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let root = root();
+    let done = match args[..] {
+        ["tidy"] => tidy::run(&root),
+        ["differences"] => differences::write(&root),
+        ["new-plugin", name] => new_plugin::run(&root, name),
+        _ => Err(vec![USAGE.to_owned()]),
+    };
+    match done {
+        Ok(said) => {
+            println!("{said}");
+            ExitCode::SUCCESS
+        }
+        Err(faults) => {
+            for fault in faults {
+                eprintln!("{fault}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a chore says in the end, or everything that is wrong.
+type Outcome = Result<String, Vec<String>>;
+
+/// The workspace's folder, two above this crate.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_path_buf()
+}
+
+/// The names of the folders below one, sorted.
+fn folders(of: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(of) else { return Vec::new() };
+    let mut names: Vec<String> = entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
