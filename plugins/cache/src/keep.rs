@@ -1,0 +1,110 @@
+//! What happens to a reply from further down the chain: one TTL for all of it, and a place in a store.
+
+use std::sync::Arc;
+
+use catena_core::classify;
+use catena_core::prelude::*;
+use catena_core::SECTIONS;
+
+use crate::Inner;
+use crate::item::{Item, Key};
+use crate::judge::{Verdict, judge};
+use crate::metrics::Kind;
+
+/// The most octets of records that one entry may have; larger replies are passed on and not kept.
+pub(crate) const ITEM_OCTETS_MAX: usize = 256 * 1024;
+
+impl Inner {
+    /// Gives all records of the reply one TTL, takes the OPT record off and stores the reply, if it may be stored.
+    pub(crate) fn keep(&self, q: &Query, key: Key, answer: &mut Answer) -> Option<Arc<Item>> {
+        let verdict = judge(answer, q.question(), q.clock().unix_seconds());
+        self.keep_judged(q, key, answer, verdict)
+    }
+
+    /// As [`Inner::keep`], for a reply that was looked at already.
+    pub(crate) fn keep_judged(&self, q: &Query, key: Key, answer: &mut Answer, verdict: Verdict) -> Option<Arc<Item>> {
+        strip_opt(answer);
+        let (ttl, lives) = self.ttl_of(answer, verdict);
+        // The same TTL as later hits start from, so that clients see no jump.
+        answer.set_ttls(ttl);
+        let mut item = None;
+        if verdict.storable && lives && answer.octets().len() <= ITEM_OCTETS_MAX {
+            if answers_this(q, key, answer, self) {
+                item = self.store(q, key, answer, verdict, ttl);
+                self.metrics.of(q).set_sizes(self.stores.success.len(), self.stores.denial.len());
+            } else {
+                self.metrics.of(q).drops.inc();
+            }
+        }
+        if !key.dnssec_ok && !q.has(flags::AD) {
+            answer.set(flags::AD, false);
+        }
+        item
+    }
+
+    /// The TTL in seconds, and whether there is any time at all to keep the reply.
+    fn ttl_of(&self, answer: &Answer, verdict: Verdict) -> (u32, bool) {
+        use classify::Kind::{NameError, NoData, ServerError};
+        let config = &self.config;
+        let limits = match verdict.kind {
+            ServerError => {
+                let ttl = u32::try_from(config.servfail.as_secs()).unwrap_or(u32::MAX);
+                return (ttl, !config.servfail.is_zero());
+            }
+            NameError | NoData => &config.denial,
+            _ => &config.success,
+        };
+        let ttl = limits.clamp(classify::minimal_ttl(answer, verdict.kind, limits.ttl_max));
+        (ttl, ttl > 0)
+    }
+
+    fn store(&self, q: &Query, key: Key, answer: &Answer, verdict: Verdict, ttl: u32) -> Option<Arc<Item>> {
+        let (config, stores, handles) = (&self.config, &self.stores, self.metrics.of(q));
+        let (name, labels) = (q.lower().as_slice(), q.question().labels());
+        let item = || Item::new(q.question(), key, answer, verdict.answers, ttl, q.now());
+        if verdict.kind.class() != classify::Class::Success {
+            if config.except_denial.longest(name, labels).is_some() {
+                return None;
+            }
+            let item = Arc::new(item());
+            if stores.denial.insert(Arc::clone(&item)) {
+                handles.eviction(Kind::Denial);
+            }
+            return Some(item);
+        }
+        if config.except_success.longest(name, labels).is_some() {
+            return None;
+        }
+        let positive_first = config.stale.prefer_positive;
+        let earlier = if positive_first && !verdict.answers {
+            let before = stores.success.get(key.hash);
+            before.as_ref().and_then(Item::answering).filter(|item| item.matches(q.question(), &key))
+        } else {
+            None
+        };
+        let item = Arc::new(item().after(earlier));
+        if stores.success.insert(Arc::clone(&item)) {
+            handles.eviction(Kind::Success);
+        }
+        // What was denied before is there now.
+        if !positive_first || verdict.answers {
+            stores.denial.remove(key.hash);
+        }
+        Some(item)
+    }
+}
+
+/// Whether the message is a response to the question under which it would be stored.
+fn answers_this(q: &Query, key: Key, answer: &Answer, inner: &Inner) -> bool {
+    answer.has(flags::QR) && inner.stores.is_key_of(&key, q)
+}
+
+/// OPT belongs to one hop (RFC 6891 section 6.1.1).
+fn strip_opt(answer: &mut Answer) {
+    answer.edns = None;
+    for section in SECTIONS {
+        if answer.entries(section).iter().any(|entry| entry.rtype == Rtype::OPT) {
+            answer.retain(section, |record| record.rtype() != Rtype::OPT);
+        }
+    }
+}

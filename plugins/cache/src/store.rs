@@ -1,0 +1,153 @@
+//! A store of fixed size that readers never wait for.
+//!
+//! An item lives in one of the ways of the set that its hash names. Readers scan the set's tags and load an item only where the tag fits,
+//! from a snapshot cell; they take no lock. Writers of one set wait for each other. A full set gives up the way whose turn it is.
+
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use arc_swap::{ArcSwapOption, Guard};
+
+use crate::item::Item;
+
+/// The most entries that a store may be asked to hold.
+pub(crate) const CAPACITY_MAX: usize = 1 << 24;
+/// The shards over which CoreDNS spreads its capacity, which is rounded down to a multiple of them.
+const SHARDS: usize = 256;
+/// The fewest entries that it gives to a shard.
+const PER_SHARD_MIN: usize = 4;
+/// The places in a set; their tags fill two cache lines.
+const WAYS: usize = 32;
+/// The tag of a way without an item.
+const FREE: u32 = 0;
+
+/// A snapshot of a place in the store: an item, or nothing.
+pub(crate) type Held = Guard<Option<Arc<Item>>>;
+
+/// The entries of one kind.
+pub(crate) struct Store {
+    sets: Box<[OnceLock<Box<Set>>]>,
+    len: AtomicUsize,
+}
+
+struct Set {
+    tags: [AtomicU32; WAYS],
+    items: [ArcSwapOption<Item>; WAYS],
+    /// The way to give up next; whoever writes holds the lock.
+    turn: Mutex<usize>,
+}
+
+impl Set {
+    fn new() -> Box<Self> {
+        Box::new(Self {
+            tags: [const { AtomicU32::new(FREE) }; WAYS],
+            items: std::array::from_fn(|_| ArcSwapOption::empty()),
+            turn: Mutex::new(0),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, usize> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The way of the item with this hash.
+    fn way_of(&self, hash: u64) -> Option<usize> {
+        let tag = tag_of(hash);
+        (0..WAYS).find(|&way| {
+            self.tags[way].load(Ordering::Acquire) == tag
+                && self.items[way].load().as_ref().is_some_and(|item| item.hash() == hash)
+        })
+    }
+
+    fn free_way(&self) -> Option<usize> {
+        self.tags.iter().position(|tag| tag.load(Ordering::Relaxed) == FREE)
+    }
+
+    fn put(&self, way: usize, item: Arc<Item>) {
+        let tag = tag_of(item.hash());
+        // A reader between the two steps compares the hash of the item, so the worst that it sees is a miss.
+        self.items[way].store(Some(item));
+        self.tags[way].store(tag, Ordering::Release);
+    }
+}
+
+fn tag_of(hash: u64) -> u32 {
+    (hash as u32) | 1
+}
+
+impl Store {
+    /// A store for about so many entries, 1024 at least and [`CAPACITY_MAX`] at most. Memory for entries is taken as they come.
+    pub(crate) fn new(capacity: usize) -> Self {
+        let rounded = (capacity.min(CAPACITY_MAX) / SHARDS).max(PER_SHARD_MIN) * SHARDS;
+        Self { sets: std::iter::repeat_with(OnceLock::new).take(rounded / WAYS).collect(), len: AtomicUsize::new(0) }
+    }
+
+    fn index_of(&self, hash: u64) -> usize {
+        // The upper half of the hash, scaled to the number of sets, which is below 2^32.
+        (((hash >> 32) * self.sets.len() as u64) >> 32) as usize
+    }
+
+    /// The most entries that it holds.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.sets.len() * WAYS
+    }
+
+    /// The number of entries.
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// The item with this hash. Takes no lock and allocates nothing.
+    pub(crate) fn get(&self, hash: u64) -> Held {
+        let tag = tag_of(hash);
+        if let Some(set) = self.sets[self.index_of(hash)].get() {
+            for (stored, item) in set.tags.iter().zip(&set.items) {
+                if stored.load(Ordering::Acquire) == tag {
+                    let held = item.load();
+                    if held.as_ref().is_some_and(|item| item.hash() == hash) {
+                        return held;
+                    }
+                }
+            }
+        }
+        Guard::from_inner(None)
+    }
+
+    /// Puts an item in, over one with the same hash. `true`: another one had to go.
+    pub(crate) fn insert(&self, item: Arc<Item>) -> bool {
+        let set = self.sets[self.index_of(item.hash())].get_or_init(Set::new);
+        let mut turn = set.lock();
+        if let Some(way) = set.way_of(item.hash()) {
+            set.put(way, item);
+            return false;
+        }
+        if let Some(way) = set.free_way() {
+            set.put(way, item);
+            self.len.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        let way = *turn % WAYS;
+        *turn = way + 1;
+        set.put(way, item);
+        true
+    }
+
+    /// Takes the item with this hash out, if there is one.
+    pub(crate) fn remove(&self, hash: u64) {
+        let Some(set) = self.sets[self.index_of(hash)].get() else { return };
+        // Looked at first without the lock: mostly there is nothing to take out.
+        if set.way_of(hash).is_none() {
+            return;
+        }
+        let _turn = set.lock();
+        if let Some(way) = set.way_of(hash) {
+            set.tags[way].store(FREE, Ordering::Release);
+            set.items[way].store(None);
+            self.len.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

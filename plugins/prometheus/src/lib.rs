@@ -1,0 +1,102 @@
+//! *prometheus* counts queries and replies by zone and shows the metrics of all plugins on a side HTTP listener.
+
+mod config;
+mod enabled;
+mod process;
+mod series;
+
+use std::sync::Arc;
+
+use catena_core::metrics::RequestMetrics;
+use catena_core::prelude::*;
+use catena_core::{BindFailure, Body, HttpReply, HttpSite, Metrics, PerServer, SiteClose, is_unwritten};
+use prometheus::{Encoder, TextEncoder};
+
+use crate::config::Config;
+use crate::enabled::{Enabled, Latch};
+use crate::process::ProcessCollector;
+use crate::series::{Places, ZoneSeries};
+
+/// The entry for the plugin list.
+pub const PLUGIN: PluginDef = PluginDef::new("prometheus", setup);
+
+/// The media type of the text format, as CoreDNS sends it.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+
+fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
+    let config = Config::parse(cx.cursor())?;
+    if let Some(span) = config.runtime_metrics {
+        let warning = "plugin/prometheus: runtime_metrics has no effect: there is no Go runtime whose metrics could be shown";
+        cx.warn(Diagnostic::warning(warning).with_span(span));
+    }
+    let metrics = Arc::clone(cx.metrics());
+    // Registered once; a reload finds it there.
+    drop(metrics.registry().register(Box::new(ProcessCollector::new())));
+    let version = cx.product().rsplit('-').next().unwrap_or_default().to_owned();
+    let build_info = metrics.gauge(
+        "coredns_build_info",
+        "A metric with a constant '1' value labeled by version, revision, and goversion from which CoreDNS was built.",
+        &["version", "revision", "goversion"],
+    );
+    build_info.with_label_values(&[version.as_str(), option_env!("CATENA_REVISION").unwrap_or_default(), ""]).set(1.0);
+
+    let shown = Arc::clone(&metrics);
+    cx.http(HttpSite {
+        plugin: "prometheus",
+        addr: config.addr,
+        path: "/metrics",
+        handler: Arc::new(move || page(&shown)),
+        on_failure: BindFailure::Log("Failed to start metrics handler"),
+        close: SiteClose::Before,
+        span: config.span,
+    });
+
+    let enabled = Arc::new(Enabled::new(&metrics, cx.shared::<Latch>()));
+    let names = Arc::clone(&enabled);
+    let zones: Vec<Zone> = cx.zones().iter().cloned().collect();
+    let requests = Arc::new(RequestMetrics::of(&metrics));
+    cx.service(enabled);
+    cx.link_later(move |linked| {
+        names.set_block(linked.link_names(), linked.keys());
+        let places = Places { zones, plugins: linked.link_names().to_vec() };
+        Ok(Prometheus { places, requests, series: PerServer::new() })
+    });
+    Ok(())
+}
+
+fn page(metrics: &Metrics) -> HttpReply {
+    let mut body = Vec::new();
+    match TextEncoder::new().encode(&metrics.registry().gather(), &mut body) {
+        Ok(()) => HttpReply { status: 200, content_type: Some(TEXT_FORMAT), body },
+        Err(error) => HttpReply::text(500, error.to_string()),
+    }
+}
+
+struct Prometheus {
+    places: Places,
+    requests: Arc<RequestMetrics>,
+    series: PerServer<Vec<ZoneSeries>>,
+}
+
+#[async_trait]
+impl Plugin for Prometheus {
+    async fn serve(&self, q: &mut Query, next: Next<'_>) -> Reply {
+        // Plugins below may ask for another name.
+        let zone = self.places.zone_of(q);
+        let reply = next.run(q).await;
+        let all = self.series.get(q, |server| self.places.series(&self.requests, server));
+        if let Some(series) = all.get(zone) {
+            let (rcode, by, len) = match &reply.body {
+                Body::Answer(answer) => (answer.rcode, reply.by, answer.plain_len(q.original().wire_len())),
+                Body::Status(rcode) if is_unwritten(*rcode) => (*rcode, "", 0),
+                // Nothing is sent: CoreDNS counts it so.
+                Body::Status(_) | Body::Silence => (Rcode::NOERROR, "", 0),
+            };
+            series.count(q, rcode, self.places.plugin_index(by), len);
+        }
+        reply
+    }
+}
+
+#[cfg(test)]
+mod tests;
