@@ -197,7 +197,7 @@ impl Kit {
 
     /// Lets tasks that were started go on for a while of real time.
     pub fn wait(&self, time: Duration) {
-        self.runtime.block_on(tokio::time::sleep(time));
+        self.runtime.block_on(async { tokio::time::sleep(time).await });
     }
 
     /// Asks over the first listener.
