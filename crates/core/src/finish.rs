@@ -1,5 +1,6 @@
 //! From a reply to octets: the bare code made a message, OPT echoed, everything fitted to the client's size.
 
+use domain::base::iana::OptRcode as Rcode;
 use domain::base::iana::Rtype;
 
 use crate::answer::{Answer, Record, ReplyEdns, SECTIONS, flags};
@@ -39,6 +40,14 @@ pub fn finish(query: &mut Query, reply: Reply, out: &mut Vec<u8>) -> Finished {
     let written = write_answer(query, &answer, out);
     query.recycle(answer);
     if written { Finished::Send } else { Finished::Silent }
+}
+
+/// Writes a reply of a header alone into `out`, which is emptied first: for requests without a question.
+pub fn finish_bare(query: &Query, rcode: Rcode, out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(&query.id().to_be_bytes());
+    out.extend_from_slice(&(query.reply_flags() | (rcode.to_int() & flags::RCODE)).to_be_bytes());
+    out.extend_from_slice(&[0; 8]);
 }
 
 /// Whether the message will be marked truncated when it is sent, without sending it.

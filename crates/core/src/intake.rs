@@ -53,6 +53,16 @@ impl Query {
     }
 }
 
+impl Query {
+    /// Reads the beginning of a message whose rest is lost: what would be served is FORMERR.
+    pub fn read_cut(&mut self, message: &[u8], arrival: Arrival) -> Intake {
+        match self.read(message, arrival) {
+            Intake::Serve | Intake::NoQuestion => Intake::Reject(reject(self.id(), self.flags(), 0, 1, &[])),
+            other => other,
+        }
+    }
+}
+
 /// A reply of a header and perhaps a question. AA and Z are clear, the sections behind the question empty.
 fn reject(id: u16, bits: u16, opcode: u16, rcode: u16, question: &[u8]) -> Vec<u8> {
     let kept = bits & (flags::RD | flags::RA | flags::TC | flags::AD | flags::CD);

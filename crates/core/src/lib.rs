@@ -31,7 +31,7 @@ pub use catena_corefile::{Address, Cursor, Diagnostic, Files, Span, Transport};
 pub use clock::{Clock, Spawner, Task};
 pub use domain::base::iana::OptRcode as Rcode;
 pub use domain::base::iana::{Class, Opcode, Rtype};
-pub use finish::{DATAGRAM_OCTETS_MAX, Finished, finish, will_truncate};
+pub use finish::{DATAGRAM_OCTETS_MAX, Finished, finish, finish_bare, will_truncate};
 pub use instance::{Draft, Env, Instance, ListenAddr, Listener};
 pub use intake::Intake;
 pub use log::{Level, Log, LogSink, NoLog};

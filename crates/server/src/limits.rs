@@ -1,0 +1,51 @@
+//! How much one worker takes on at a time, and how long it waits for clients.
+
+use std::time::Duration;
+
+/// The most queries of one worker that wait for something, TCP included.
+pub const TASKS_MAX: usize = 10_000;
+/// The most TCP connections of one worker; one more takes the place of the one that is idle longest.
+pub const CONNECTIONS_MAX: usize = 2_048;
+/// The most queries of one TCP connection that are in flight; reading stops until there is room.
+pub const CONNECTION_QUERIES_MAX: usize = 64;
+/// The most octets of replies that wait for slow TCP clients in one worker; a connection beyond is closed.
+pub const QUEUED_OCTETS_MAX: usize = 32 << 20;
+/// The time within which the first query of a TCP connection is there (CoreDNS: `timeouts read`).
+pub const READ_TIMEOUT: Duration = Duration::from_secs(3);
+/// The time within which each later query of a TCP connection is there (CoreDNS: `timeouts idle`).
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time within which a TCP client takes replies.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The limits of each worker. The default is what the constants of this crate say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most queries that wait for something.
+    pub tasks_max: usize,
+    /// The most TCP connections.
+    pub connections_max: usize,
+    /// The most queries in flight on one TCP connection.
+    pub connection_queries_max: usize,
+    /// The most octets of replies that wait for slow TCP clients.
+    pub queued_octets_max: usize,
+    /// The time within which the first query of a TCP connection is there.
+    pub read_timeout: Duration,
+    /// The time within which each later query of a TCP connection is there.
+    pub idle_timeout: Duration,
+    /// The time within which a TCP client takes replies.
+    pub write_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            tasks_max: TASKS_MAX,
+            connections_max: CONNECTIONS_MAX,
+            connection_queries_max: CONNECTION_QUERIES_MAX,
+            queued_octets_max: QUEUED_OCTETS_MAX,
+            read_timeout: READ_TIMEOUT,
+            idle_timeout: IDLE_TIMEOUT,
+            write_timeout: WRITE_TIMEOUT,
+        }
+    }
+}

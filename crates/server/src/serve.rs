@@ -1,0 +1,216 @@
+//! The way of one message, whatever carried it: read, polled once, finished; or shed, or left to wait.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use catena_core::{Arrival, Env, Finished, Intake, Query, Rcode, Reply, finish, finish_bare};
+
+use crate::exchange::{Exchange, Waiting};
+use crate::flight::{Flight, Ticket};
+use crate::panics::{Caught, PanicPolicy, guarded};
+use crate::worker::{TaskTicket, Worker};
+
+/// The most queries that a route keeps to use again.
+const SPARE_QUERIES_MAX: usize = 64;
+
+/// Where the messages of a socket go in one generation.
+pub(crate) struct Route {
+    pub(crate) env: Arc<Env>,
+    /// The index of the listener in the instance.
+    pub(crate) listener: usize,
+    pub(crate) panics: PanicPolicy,
+    pub(crate) flight: Arc<Flight>,
+    spare: RefCell<Vec<Query>>,
+}
+
+impl Route {
+    pub(crate) fn new(env: Arc<Env>, listener: usize, flight: Arc<Flight>) -> Self {
+        let policy = env.instance.listeners().get(listener);
+        let panics = PanicPolicy {
+            abort: policy.is_some_and(|listener| listener.debug),
+            stacktrace: policy.is_some_and(|listener| listener.stacktrace),
+        };
+        Self { env, listener, panics, flight, spare: RefCell::new(Vec::new()) }
+    }
+
+    /// The `server` label of metrics.
+    pub(crate) fn label(&self) -> &str {
+        self.env.instance.listener_label(self.listener)
+    }
+
+    fn query(&self, arrival: &Arrival) -> Query {
+        let spare = self.spare.borrow_mut().pop();
+        spare.unwrap_or_else(|| Query::new(Arc::clone(&self.env), arrival.clone()))
+    }
+
+    fn put_back(&self, query: Query) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_QUERIES_MAX {
+            spare.push(query);
+        }
+    }
+
+    /// Logs and counts a panic and writes SERVFAIL for the message, of which the panic left nothing else.
+    fn recover(&self, caught: &Caught, message: &[u8], arrival: Arrival, out: &mut Vec<u8>) -> bool {
+        let instance = &self.env.instance;
+        let stack = caught.stack.as_deref().map(|stack| format!("\n{stack}")).unwrap_or_default();
+        instance.log.error(format_args!("Recovered from panic in server: {:?} {}{stack}", self.label(), caught.message));
+        instance.requests.panics.inc();
+        self.refuse(message, arrival, out)
+    }
+
+    /// Writes SERVFAIL for a message and counts it as dropped.
+    fn refuse(&self, message: &[u8], arrival: Arrival, out: &mut Vec<u8>) -> bool {
+        let mut query = self.query(&arrival);
+        if query.read(message, arrival) != Intake::Serve {
+            return false;
+        }
+        self.env.instance.requests.count_dropped(&query, Rcode::SERVFAIL);
+        let finished = finish(&mut query, Reply::status(Rcode::SERVFAIL), out);
+        self.put_back(query);
+        finished == Finished::Send
+    }
+}
+
+/// A message that came in.
+pub(crate) struct Message<'a> {
+    pub(crate) octets: &'a [u8],
+    /// It was longer and the rest is lost.
+    pub(crate) is_cut: bool,
+    pub(crate) arrival: Arrival,
+}
+
+/// What becomes of a message at once.
+pub(crate) enum Outcome<F> {
+    /// There is no reply.
+    Nothing,
+    /// The reply is in the buffer.
+    Reply,
+    /// It waits; [`Later::reply`] gives the reply.
+    Later(Later<F>),
+}
+
+/// Reads a message and polls its query once, everything in place.
+pub(crate) fn serve<F>(
+    worker: &Rc<Worker>,
+    route: &Rc<Route>,
+    exchange: &mut Exchange<F>,
+    start: impl FnOnce(Query) -> F,
+    message: &Message<'_>,
+    out: &mut Vec<u8>,
+) -> Outcome<F>
+where
+    F: Future<Output = (Query, Reply)>,
+{
+    let polled = guarded(route.panics, || step(route, exchange, start, message, out));
+    match polled {
+        Ok(Step::Replied) => Outcome::Reply,
+        Ok(Step::Silent) => Outcome::Nothing,
+        Ok(Step::Waits) => match worker.start_task() {
+            Some(task) => Outcome::Later(Later {
+                waiting: exchange.take(),
+                in_flight: (task, route.flight.board()),
+                route: Rc::clone(route),
+                octets: message.octets.into(),
+                arrival: message.arrival.clone(),
+            }),
+            None => {
+                exchange.clear();
+                worker.count_shed(route.label(), "tasks");
+                outcome_of(route.refuse(message.octets, message.arrival.clone(), out))
+            }
+        },
+        Err(caught) => {
+            exchange.clear();
+            outcome_of(route.recover(&caught, message.octets, message.arrival.clone(), out))
+        }
+    }
+}
+
+fn outcome_of<F>(is_reply: bool) -> Outcome<F> {
+    if is_reply { Outcome::Reply } else { Outcome::Nothing }
+}
+
+enum Step {
+    Replied,
+    Silent,
+    Waits,
+}
+
+fn step<F>(
+    route: &Route,
+    exchange: &mut Exchange<F>,
+    start: impl FnOnce(Query) -> F,
+    message: &Message<'_>,
+    out: &mut Vec<u8>,
+) -> Step
+where
+    F: Future<Output = (Query, Reply)>,
+{
+    let mut query = route.query(&message.arrival);
+    let intake = if message.is_cut {
+        query.read_cut(message.octets, message.arrival.clone())
+    } else {
+        query.read(message.octets, message.arrival.clone())
+    };
+    let done = match intake {
+        Intake::Serve => match exchange.start(start(query)) {
+            Poll::Pending => return Step::Waits,
+            Poll::Ready((mut served, reply)) => {
+                let finished = finish(&mut served, reply, out);
+                query = served;
+                finished == Finished::Send
+            }
+        },
+        Intake::Drop => false,
+        Intake::Reject(reply) => {
+            out.clear();
+            out.extend_from_slice(&reply);
+            true
+        }
+        Intake::NoQuestion => {
+            route.env.instance.requests.count_dropped(&query, Rcode::SERVFAIL);
+            finish_bare(&query, Rcode::SERVFAIL, out);
+            true
+        }
+    };
+    route.put_back(query);
+    if done { Step::Replied } else { Step::Silent }
+}
+
+/// A query that waits, with what is needed to answer it should it panic.
+pub(crate) struct Later<F> {
+    waiting: Waiting<F>,
+    in_flight: (TaskTicket, Ticket),
+    route: Rc<Route>,
+    octets: Box<[u8]>,
+    arrival: Arrival,
+}
+
+impl<F: Future<Output = (Query, Reply)>> Later<F> {
+    /// Waits for the reply and makes it a message; `None`: nothing is sent.
+    pub(crate) async fn reply(self) -> Option<Vec<u8>> {
+        let Self { waiting, in_flight, route, octets, arrival } = self;
+        let mut waiting = pin!(waiting);
+        let mut out = Vec::new();
+        let polled = poll_fn(|cx| match guarded(route.panics, || waiting.as_mut().poll(cx)) {
+            Ok(polled) => polled.map(Ok),
+            Err(caught) => Poll::Ready(Err(caught)),
+        });
+        let finished = match polled.await {
+            Ok((mut query, reply)) => {
+                let finished = guarded(route.panics, || finish(&mut query, reply, &mut out));
+                route.put_back(query);
+                finished.map(|finished| finished == Finished::Send)
+            }
+            Err(caught) => Err(caught),
+        };
+        let is_reply = finished.unwrap_or_else(|caught| route.recover(&caught, &octets, arrival, &mut out));
+        drop(in_flight);
+        is_reply.then_some(out)
+    }
+}

@@ -1,0 +1,235 @@
+//! One TCP connection: frames in as they come, replies out as they are ready, in whatever order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use catena_core::{Arrival, Protocol, Query, Reply};
+use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::frames::{Input, Output};
+use super::{Stage, TcpSeat};
+use crate::bind::Bound;
+use crate::exchange::{Exchange, serve_one};
+use crate::serve::{Message, Outcome, serve};
+use crate::worker::{IdleTicket, Worker};
+
+/// Nothing more is read while this much waits for the client, octets: one reply of the longest kind.
+const OUTPUT_OCTETS_MAX: usize = 64 * 1024;
+/// How many frames are served before other connections have their turn.
+const FRAMES_MAX: usize = 64;
+
+/// A connection at work.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    peer: SocketAddr,
+    local: SocketAddr,
+    bound: Arc<Bound>,
+    worker: Rc<Worker>,
+    seat: Rc<TcpSeat>,
+    stage: watch::Receiver<Stage>,
+    input: Input,
+    output: Output,
+    /// What of the output the worker counts.
+    queued: usize,
+    /// Replies that are waited for.
+    waiting: FuturesUnordered<LocalBoxFuture<'static, Option<Vec<u8>>>>,
+    /// Told when the place is needed.
+    evict: Rc<Notify>,
+    idle: Option<IdleTicket>,
+    /// The client sends no more.
+    is_at_end: bool,
+    /// When the client has to have sent, or taken, something.
+    deadline: Instant,
+    /// Whether the deadline is for taking.
+    is_writing: bool,
+}
+
+/// The connection ends.
+struct Closed;
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.worker.requeue(self.queued, 0);
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(
+        stream: TcpStream,
+        peer: SocketAddr,
+        bound: &Arc<Bound>,
+        worker: &Rc<Worker>,
+        seat: &Rc<TcpSeat>,
+    ) -> Self {
+        let local = stream.local_addr().unwrap_or_else(|_| bound.local_addr());
+        Self {
+            stream,
+            peer: canonical(peer),
+            local: canonical(local),
+            bound: Arc::clone(bound),
+            worker: Rc::clone(worker),
+            seat: Rc::clone(seat),
+            stage: seat.closed.subscribe(),
+            input: Input::default(),
+            output: Output::default(),
+            queued: 0,
+            waiting: FuturesUnordered::new(),
+            evict: Rc::new(Notify::new()),
+            idle: None,
+            is_at_end: false,
+            deadline: Instant::now() + worker.limits.read_timeout,
+            is_writing: false,
+        }
+    }
+
+    /// Serves the connection until it ends; dropping the future drops the queries that wait.
+    pub(crate) async fn run(mut self) {
+        let mut exchange = Exchange::new();
+        loop {
+            let served = self.serve_frames(&mut exchange, serve_one);
+            if self.write().is_err() {
+                return;
+            }
+            // Writing may have made room for what had to wait.
+            if served == FRAMES_MAX || (self.input.has_frame() && self.has_room()) {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            if self.wait().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Serves what frames are there, [`FRAMES_MAX`] at most, as long as there is room for their replies.
+    fn serve_frames<F>(&mut self, exchange: &mut Exchange<F>, start: fn(Query) -> F) -> usize
+    where
+        F: Future<Output = (Query, Reply)> + 'static,
+    {
+        let Some(route) = self.seat.route() else { return 0 };
+        let mut served = 0;
+        let mut reply = Vec::new();
+        while served < FRAMES_MAX && self.has_room() {
+            let Some(octets) = self.input.next_frame() else { break };
+            served += 1;
+            let arrival = Arrival {
+                client: self.peer,
+                local: self.local,
+                protocol: Protocol::Tcp,
+                transport: self.bound.addr().transport,
+                listener: route.listener,
+                received: route.env.clock.now(),
+            };
+            let message = Message { octets, is_cut: false, arrival };
+            match serve(&self.worker, &route, exchange, start, &message, &mut reply) {
+                Outcome::Reply => self.output.push(&reply),
+                Outcome::Nothing => {}
+                Outcome::Later(later) => self.waiting.push(Box::pin(later.reply())),
+            }
+        }
+        if served > 0 {
+            self.deadline = Instant::now() + self.worker.limits.idle_timeout;
+        }
+        served
+    }
+
+    /// Whether one more query may be served.
+    fn has_room(&self) -> bool {
+        self.waiting.len() < self.worker.limits.connection_queries_max
+            && self.output.pending().len() < OUTPUT_OCTETS_MAX
+            && self.worker.has_room()
+    }
+
+    /// Writes what the client takes now.
+    fn write(&mut self) -> Result<(), Closed> {
+        while !self.output.pending().is_empty() {
+            match self.stream.try_write(self.output.pending()) {
+                Ok(0) => return Err(Closed),
+                Ok(written) => self.output.advance(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(Closed),
+            }
+        }
+        let queued = self.output.pending().len();
+        let limits = self.worker.limits;
+        if queued == 0 {
+            if self.is_writing {
+                self.deadline = Instant::now() + limits.idle_timeout;
+            }
+            self.is_writing = false;
+        } else if !self.is_writing {
+            self.is_writing = true;
+            self.deadline = Instant::now() + limits.write_timeout;
+        }
+        let before = std::mem::replace(&mut self.queued, queued);
+        if !self.worker.requeue(before, queued) {
+            if let Some(route) = self.seat.route() {
+                self.worker.count_shed(route.label(), "output");
+            }
+            return Err(Closed);
+        }
+        Ok(())
+    }
+
+    /// Waits until there is something to do.
+    async fn wait(&mut self) -> Result<(), Closed> {
+        let is_closing = *self.stage.borrow() == Stage::Closed;
+        let is_reading = !self.is_at_end && !is_closing && !self.input.has_frame() && self.has_room();
+        let is_quiet = self.waiting.is_empty() && !self.is_writing && !self.input.has_frame();
+        if is_quiet && (self.is_at_end || is_closing) {
+            return Err(Closed);
+        }
+        self.idle = is_quiet.then(|| self.worker.rest(&self.evict));
+        // Without queries in flight the client has to send, with replies pending it has to take.
+        let has_deadline = is_quiet || self.is_writing;
+        tokio::select! {
+            biased;
+            Some(reply) = self.waiting.next(), if !self.waiting.is_empty() => {
+                if let Some(reply) = reply {
+                    self.output.push(&reply);
+                }
+                if self.waiting.is_empty() && !self.is_writing {
+                    self.deadline = Instant::now() + self.worker.limits.idle_timeout;
+                }
+                Ok(())
+            }
+            writable = self.stream.writable(), if self.is_writing => writable.map_err(|_| Closed),
+            readable = self.stream.readable(), if is_reading => {
+                readable.map_err(|_| Closed)?;
+                self.read()
+            }
+            () = self.worker.room.notified(), if !self.worker.has_room() => Ok(()),
+            changed = self.stage.changed(), if !is_closing => changed.map_err(|_| Closed),
+            () = self.evict.notified() => Err(Closed),
+            () = sleep_until(self.deadline), if has_deadline => Err(Closed),
+        }
+    }
+
+    /// Reads what is there, up to the size of the worker's scratch buffer.
+    fn read(&mut self) -> Result<(), Closed> {
+        let mut scratch = self.worker.scratch.borrow_mut();
+        match self.stream.try_read(&mut scratch) {
+            Ok(0) => self.is_at_end = true,
+            Ok(count) => self.input.extend(&scratch[..count]),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(_) => return Err(Closed),
+        }
+        Ok(())
+    }
+}
+
+/// An IPv4 address that came as a mapped IPv6 one is shown as what it is.
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        std::net::IpAddr::V4(ip) => (ip, addr.port()).into(),
+        std::net::IpAddr::V6(_) => addr,
+    }
+}

@@ -1,0 +1,310 @@
+//! Many datagrams a system call: recvmmsg(2), sendmmsg(2) and the control data that says to which address a datagram came.
+//!
+//! The only `unsafe` of the project. Everything that is read out of what the kernel filled in is read with bounds checked: lengths
+//! that the kernel reports are cut to the buffers they speak of.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+
+/// The most datagrams that one system call reads or sends.
+pub(crate) const BATCH_MAX: usize = 64;
+/// The longest query that is taken, octets; the kernel cuts longer ones.
+pub(crate) const QUERY_OCTETS_MAX: usize = 4096;
+/// The distance of two receive buffers, octets: not a multiple of a page, so that their beginnings do not fight for the same cache lines.
+const STRIDE: usize = QUERY_OCTETS_MAX + 128;
+/// Room for control data, octets: one IPV6_PKTINFO or IP_PKTINFO and something beside it.
+const CONTROL_OCTETS: usize = 64;
+
+const HEADER: usize = mem::size_of::<libc::cmsghdr>();
+/// Control messages begin at multiples of this.
+const ALIGN: usize = mem::size_of::<usize>();
+
+/// Control data of one datagram, aligned for `cmsghdr`.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct Control([u8; CONTROL_OCTETS]);
+
+/// What the kernel needs to know about the datagrams of one call.
+struct Headers {
+    headers: [libc::mmsghdr; BATCH_MAX],
+    iovecs: [libc::iovec; BATCH_MAX],
+    /// IPv4 addresses lie in here too: family and port have the same place, and `sin_addr` that of `sin6_flowinfo`.
+    names: [libc::sockaddr_in6; BATCH_MAX],
+    controls: [Control; BATCH_MAX],
+}
+
+impl Headers {
+    fn new() -> Box<Self> {
+        // SAFETY: all of these are C structures of numbers and pointers, for which zeroed memory is a value.
+        let (header, iovec, name) = unsafe { (mem::zeroed(), mem::zeroed(), mem::zeroed()) };
+        Box::new(Self {
+            headers: [header; BATCH_MAX],
+            iovecs: [iovec; BATCH_MAX],
+            names: [name; BATCH_MAX],
+            controls: [Control([0; CONTROL_OCTETS]); BATCH_MAX],
+        })
+    }
+}
+
+/// Lets the kernel tell with each datagram of an unbound socket to which address it came.
+///
+/// An IPv6 socket tells it for IPv4 datagrams too, as a mapped address.
+pub(crate) fn ask_for_destination(socket: BorrowedFd<'_>, is_ipv6: bool) -> io::Result<()> {
+    let (level, option) =
+        if is_ipv6 { (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO) } else { (libc::IPPROTO_IP, libc::IP_PKTINFO) };
+    let on: libc::c_int = 1;
+    // SAFETY: the descriptor is open as long as the borrow lasts; the option's value is an int that lives through the call, and its
+    // length is given.
+    let done = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const on).cast(), mem::size_of_val(&on) as libc::socklen_t)
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// One datagram of a batch.
+pub(crate) struct Datagram<'a> {
+    /// What it holds.
+    pub(crate) octets: &'a [u8],
+    /// Who sent it; `None` if the kernel does not say.
+    pub(crate) peer: Option<SocketAddr>,
+    /// The address it was sent to, if the socket tells it.
+    pub(crate) destination: Option<IpAddr>,
+    /// Whether it was longer than [`QUERY_OCTETS_MAX`] and cut.
+    pub(crate) is_cut: bool,
+}
+
+/// Buffers for reading a batch, used again and again.
+pub(crate) struct Receiver {
+    parts: Box<Headers>,
+    octets: Vec<u8>,
+    wants_destination: bool,
+    count: usize,
+}
+
+impl Receiver {
+    pub(crate) fn new(wants_destination: bool) -> Self {
+        Self { parts: Headers::new(), octets: vec![0; BATCH_MAX * STRIDE], wants_destination, count: 0 }
+    }
+
+    /// Reads as many datagrams as there are, [`BATCH_MAX`] at most, without waiting; returns how many.
+    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        self.count = 0;
+        let parts = &mut *self.parts;
+        let buffers = self.octets.chunks_exact_mut(STRIDE);
+        let slots = parts.headers.iter_mut().zip(&mut parts.iovecs).zip(&mut parts.names).zip(&mut parts.controls);
+        for ((((header, iovec), name), control), buffer) in slots.zip(buffers) {
+            iovec.iov_base = buffer.as_mut_ptr().cast();
+            iovec.iov_len = QUERY_OCTETS_MAX;
+            let message = &mut header.msg_hdr;
+            message.msg_name = ptr::from_mut(name).cast();
+            message.msg_namelen = mem::size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+            message.msg_iov = iovec;
+            message.msg_iovlen = 1;
+            message.msg_flags = 0;
+            if self.wants_destination {
+                message.msg_control = control.0.as_mut_ptr().cast();
+                message.msg_controllen = CONTROL_OCTETS as _;
+            }
+        }
+        // SAFETY: the first BATCH_MAX headers were just set up from the vectors and arrays of this structure, which is borrowed mutably
+        // until the call returns and whose parts are not moved or resized before: every header points at its own iovec, name and
+        // control buffer, each with its real length, and every iovec at QUERY_OCTETS_MAX octets of a chunk of STRIDE octets.
+        // Fields that were not set are zero from `Headers::new`. No timeout is given, which the null pointer says.
+        let got = unsafe {
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                parts.headers.as_mut_ptr(),
+                BATCH_MAX as libc::c_uint,
+                libc::MSG_DONTWAIT as _,
+                ptr::null_mut(),
+            )
+        };
+        let got = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
+        self.count = got.min(BATCH_MAX);
+        Ok(self.count)
+    }
+
+    /// One of the datagrams read last.
+    pub(crate) fn datagram(&self, index: usize) -> Option<Datagram<'_>> {
+        if index >= self.count {
+            return None;
+        }
+        let header = self.parts.headers.get(index)?;
+        let message = &header.msg_hdr;
+        let len = (header.msg_len as usize).min(QUERY_OCTETS_MAX);
+        let start = index * STRIDE;
+        let control_len = if self.wants_destination { (message.msg_controllen as usize).min(CONTROL_OCTETS) } else { 0 };
+        Some(Datagram {
+            octets: self.octets.get(start..start + len)?,
+            peer: peer_of(self.parts.names.get(index)?, message.msg_namelen as usize),
+            destination: destination_of(self.parts.controls.get(index)?.0.get(..control_len)?),
+            is_cut: message.msg_flags & libc::MSG_TRUNC != 0,
+        })
+    }
+}
+
+/// Reads a socket address; IPv4-mapped IPv6 addresses become IPv4.
+fn peer_of(name: &libc::sockaddr_in6, len: usize) -> Option<SocketAddr> {
+    let port = u16::from_be(name.sin6_port);
+    match i32::from(name.sin6_family) {
+        libc::AF_INET if len >= mem::size_of::<libc::sockaddr_in>() => {
+            Some((Ipv4Addr::from(name.sin6_flowinfo.to_ne_bytes()), port).into())
+        }
+        libc::AF_INET6 if len >= mem::size_of::<libc::sockaddr_in6>() => {
+            let ip = Ipv6Addr::from(name.sin6_addr.s6_addr);
+            match ip.to_ipv4_mapped() {
+                Some(v4) => Some((v4, port).into()),
+                None => Some(SocketAddrV6::new(ip, port, 0, name.sin6_scope_id).into()),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Finds IP_PKTINFO or IPV6_PKTINFO in control data; whatever does not add up ends the search.
+fn destination_of(mut control: &[u8]) -> Option<IpAddr> {
+    while control.len() >= HEADER {
+        // SAFETY: `control` has at least as many octets as a `cmsghdr`, which is made of integers, so any octets are a value; it is
+        // read unaligned.
+        let header: libc::cmsghdr = unsafe { ptr::read_unaligned(control.as_ptr().cast()) };
+        let len = header.cmsg_len as usize;
+        let data = control.get(HEADER.next_multiple_of(ALIGN)..len)?;
+        match (header.cmsg_level, header.cmsg_type) {
+            // struct in6_pktinfo begins with the address.
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                let ip = Ipv6Addr::from(<[u8; 16]>::try_from(data.get(..16)?).ok()?);
+                return Some(ip.to_canonical());
+            }
+            // struct in_pktinfo: interface, local address, destination of the header. The local one is not a broadcast address.
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                return Some(Ipv4Addr::from(<[u8; 4]>::try_from(data.get(4..8)?).ok()?).into());
+            }
+            _ => {}
+        }
+        control = control.get(len.next_multiple_of(ALIGN)..)?;
+    }
+    None
+}
+
+/// A reply on its way out.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    /// The message.
+    pub(crate) octets: Vec<u8>,
+    /// Where it goes.
+    pub(crate) peer: SocketAddr,
+    /// The address from which it leaves, if the socket is not bound to one.
+    pub(crate) source: Option<IpAddr>,
+}
+
+/// Structures for sending a batch, used again and again.
+pub(crate) struct Sender {
+    parts: Box<Headers>,
+    is_ipv6: bool,
+}
+
+impl Sender {
+    /// `is_ipv6`: the socket's family; IPv4 addresses are mapped for it.
+    pub(crate) fn new(is_ipv6: bool) -> Self {
+        Self { parts: Headers::new(), is_ipv6 }
+    }
+
+    /// Sends the first of the datagrams, [`BATCH_MAX`] at most, without waiting; returns how many went out.
+    ///
+    /// # Errors
+    /// What the operating system says about the first one.
+    pub(crate) fn send<'a>(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        datagrams: impl Iterator<Item = &'a Outgoing>,
+    ) -> io::Result<usize> {
+        let parts = &mut *self.parts;
+        let slots = parts.headers.iter_mut().zip(&mut parts.iovecs).zip(&mut parts.names).zip(&mut parts.controls);
+        let mut count = 0;
+        for ((((header, iovec), name), control), datagram) in slots.zip(datagrams) {
+            iovec.iov_base = datagram.octets.as_ptr().cast_mut().cast();
+            iovec.iov_len = datagram.octets.len();
+            let message = &mut header.msg_hdr;
+            message.msg_namelen = write_name(name, datagram.peer, self.is_ipv6) as libc::socklen_t;
+            message.msg_name = ptr::from_mut(name).cast();
+            message.msg_iov = iovec;
+            message.msg_iovlen = 1;
+            let control_len = datagram.source.map_or(0, |source| write_source(control, source, self.is_ipv6));
+            message.msg_controllen = control_len as _;
+            message.msg_control = if control_len == 0 { ptr::null_mut() } else { control.0.as_mut_ptr().cast() };
+            count += 1;
+        }
+        if count == 0 {
+            return Ok(0);
+        }
+        // SAFETY: the first `count` headers, at most BATCH_MAX of them, were just set up: each points at its own iovec, name and control
+        // buffer of this structure, which is borrowed mutably until the call returns, with lengths within these; each iovec points at
+        // the octets of a datagram that is borrowed for 'a, which outlives the call, and the kernel only reads them.
+        let sent = unsafe {
+            libc::sendmmsg(socket.as_raw_fd(), parts.headers.as_mut_ptr(), count, (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as _)
+        };
+        usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+    }
+}
+
+/// Writes a socket address and returns its length.
+fn write_name(name: &mut libc::sockaddr_in6, peer: SocketAddr, is_ipv6: bool) -> usize {
+    name.sin6_port = peer.port().to_be();
+    name.sin6_scope_id = 0;
+    match peer {
+        SocketAddr::V4(v4) if !is_ipv6 => {
+            name.sin6_family = libc::AF_INET as libc::sa_family_t;
+            name.sin6_flowinfo = u32::from_ne_bytes(v4.ip().octets());
+            // The last eight octets of a sockaddr_in are padding.
+            name.sin6_addr.s6_addr = [0; 16];
+            mem::size_of::<libc::sockaddr_in>()
+        }
+        other => {
+            name.sin6_family = libc::AF_INET6 as libc::sa_family_t;
+            name.sin6_flowinfo = 0;
+            name.sin6_addr.s6_addr = mapped(other.ip()).octets();
+            if let SocketAddr::V6(v6) = other {
+                name.sin6_scope_id = v6.scope_id();
+            }
+            mem::size_of::<libc::sockaddr_in6>()
+        }
+    }
+}
+
+fn mapped(ip: IpAddr) -> Ipv6Addr {
+    match ip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    }
+}
+
+/// Writes the control message that gives a datagram its source address, and returns its length; 0: an IPv4 socket has no IPv6 source.
+fn write_source(control: &mut Control, source: IpAddr, is_ipv6: bool) -> usize {
+    let mut data = [0; 20];
+    let (level, kind, len) = match source {
+        IpAddr::V4(v4) if !is_ipv6 => {
+            data[4..8].copy_from_slice(&v4.octets());
+            (libc::IPPROTO_IP, libc::IP_PKTINFO, mem::size_of::<libc::in_pktinfo>())
+        }
+        ip if is_ipv6 => {
+            data[..16].copy_from_slice(&mapped(ip).octets());
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, mem::size_of::<libc::in6_pktinfo>())
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => return 0,
+    };
+    let start = HEADER.next_multiple_of(ALIGN);
+    // SAFETY: a `cmsghdr` is made of integers, for which zero is a value.
+    let mut header: libc::cmsghdr = unsafe { mem::zeroed() };
+    header.cmsg_len = (start + len) as _;
+    header.cmsg_level = level;
+    header.cmsg_type = kind;
+    control.0 = [0; CONTROL_OCTETS];
+    // SAFETY: the buffer has CONTROL_OCTETS octets, more than a `cmsghdr`, and is written unaligned.
+    unsafe { ptr::write_unaligned(control.0.as_mut_ptr().cast(), header) };
+    control.0[start..start + len].copy_from_slice(&data[..len]);
+    (start + len).next_multiple_of(ALIGN)
+}

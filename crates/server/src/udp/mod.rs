@@ -1,0 +1,294 @@
+//! The receive loop of one UDP socket: a batch in, each query polled once in place, a batch out.
+
+mod batch;
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use catena_core::{Arrival, Protocol, Query, Reply};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+use tokio::task::{spawn_local, yield_now};
+
+pub(crate) use batch::ask_for_destination;
+use batch::{BATCH_MAX, Datagram, Outgoing, Receiver, Sender};
+
+use crate::bind::Bound;
+use crate::exchange::{Exchange, serve_one};
+use crate::serve::{Message, Outcome, Route, serve};
+use crate::worker::Worker;
+
+/// The room that a reply buffer keeps between datagrams, octets.
+const KEEP_OCTETS_MAX: usize = 4096;
+/// How long a socket rests after an error of the system that is not about one datagram.
+const REST: Duration = Duration::from_millis(10);
+
+/// Replies that wait to be sent, and what the loop of the socket has to know. Of one worker's thread.
+pub(crate) struct UdpSeat {
+    route: RefCell<Option<Rc<Route>>>,
+    is_closed: Cell<bool>,
+    state: RefCell<Outbox>,
+}
+
+#[derive(Default)]
+struct Outbox {
+    replies: VecDeque<Outgoing>,
+    spare: Vec<Vec<u8>>,
+    /// Queries that wait, whose replies will come here.
+    waiting: usize,
+    waker: Option<Waker>,
+}
+
+impl Outbox {
+    fn put_back(&mut self, mut buffer: Vec<u8>) {
+        if self.spare.len() < BATCH_MAX {
+            buffer.clear();
+            buffer.shrink_to(KEEP_OCTETS_MAX);
+            self.spare.push(buffer);
+        }
+    }
+
+    /// Forgets the first replies, which are sent or cannot be, and keeps their buffers.
+    fn retire(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(reply) = self.replies.pop_front() else { return };
+            self.put_back(reply.octets);
+        }
+    }
+}
+
+impl UdpSeat {
+    pub(crate) fn new() -> Self {
+        Self { route: RefCell::new(None), is_closed: Cell::new(false), state: RefCell::new(Outbox::default()) }
+    }
+
+    /// Reads for this route from the next batch on.
+    pub(crate) fn serve(&self, route: Rc<Route>) {
+        *self.route.borrow_mut() = Some(route);
+        self.wake();
+    }
+
+    /// Reads no more and ends when all replies are sent.
+    pub(crate) fn close(&self) {
+        *self.route.borrow_mut() = None;
+        self.is_closed.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.state.borrow_mut().waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn buffer(&self) -> Vec<u8> {
+        self.state.borrow_mut().spare.pop().unwrap_or_default()
+    }
+
+    fn put_back(&self, buffer: Vec<u8>) {
+        self.state.borrow_mut().put_back(buffer);
+    }
+
+    fn push(&self, reply: Outgoing) {
+        self.state.borrow_mut().replies.push_back(reply);
+    }
+}
+
+/// What the loop does next.
+enum Turn {
+    Read,
+    Send,
+    End,
+}
+
+/// One socket at work.
+struct Udp {
+    socket: UdpSocket,
+    bound: Arc<Bound>,
+    worker: Rc<Worker>,
+    seat: Rc<UdpSeat>,
+    sender: Sender,
+    /// The socket takes no more replies for now.
+    is_blocked: bool,
+}
+
+/// Opens the loop of one socket; the future that it returns reads while the seat has a route.
+///
+/// # Errors
+/// The socket cannot be watched.
+pub(crate) fn open(
+    socket: &std::net::UdpSocket,
+    bound: &Arc<Bound>,
+    worker: &Rc<Worker>,
+    seat: &Rc<UdpSeat>,
+) -> io::Result<impl Future<Output = ()> + 'static> {
+    let udp = Udp {
+        // A descriptor of its own; the socket behind it is the one that the server keeps.
+        socket: UdpSocket::from_std(socket.try_clone()?)?,
+        bound: Arc::clone(bound),
+        worker: Rc::clone(worker),
+        seat: Rc::clone(seat),
+        sender: Sender::new(bound.local_addr().is_ipv6()),
+        is_blocked: false,
+    };
+    // Polling queries in place must not be cut short by tokio's budget; the loop yields by itself.
+    Ok(tokio::task::coop::unconstrained(udp.run()))
+}
+
+impl Udp {
+    async fn run(mut self) {
+        let mut receiver = Receiver::new(self.bound.is_wildcard());
+        let mut exchange = Exchange::new();
+        loop {
+            let turn = poll_fn(|cx| self.poll_turn(cx)).await;
+            let done = match turn {
+                Turn::End => return,
+                Turn::Send => Ok(()),
+                Turn::Read => self.read_batch(&mut receiver, &mut exchange, serve_one),
+            };
+            if done.is_err() || self.flush().is_err() {
+                tokio::time::sleep(REST).await;
+            }
+            yield_now().await;
+        }
+    }
+
+    fn poll_turn(&self, cx: &mut Context<'_>) -> Poll<Turn> {
+        let is_reading = self.seat.route.borrow().is_some();
+        let mut state = self.seat.state.borrow_mut();
+        if self.is_blocked {
+            // Not before the client-side queue has room is anything read again.
+            if self.socket.poll_send_ready(cx).is_ready() {
+                return Poll::Ready(Turn::Send);
+            }
+        } else if is_reading && self.socket.poll_recv_ready(cx).is_ready() {
+            return Poll::Ready(Turn::Read);
+        } else if !state.replies.is_empty() {
+            return Poll::Ready(Turn::Send);
+        } else if self.seat.is_closed.get() && state.waiting == 0 {
+            return Poll::Ready(Turn::End);
+        }
+        match &mut state.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// Reads a batch and answers it.
+    fn read_batch<F>(&self, receiver: &mut Receiver, exchange: &mut Exchange<F>, start: fn(Query) -> F) -> io::Result<()>
+    where
+        F: Future<Output = (Query, Reply)> + 'static,
+    {
+        let Some(route) = self.seat.route.borrow().clone() else { return Ok(()) };
+        let count = match self.socket.try_io(Interest::READABLE, || receiver.receive(self.socket.as_fd())) {
+            Ok(count) => count,
+            Err(error) if is_passing(&error) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let received = route.env.clock.now();
+        for datagram in (0..count).map_while(|index| receiver.datagram(index)) {
+            // Nobody can be answered on port 0, and an address that is none is no client.
+            if let Some(client) = datagram.peer.filter(|peer| peer.port() != 0) {
+                self.take_on(&route, exchange, start, &datagram, client, received);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_on<F>(
+        &self,
+        route: &Rc<Route>,
+        exchange: &mut Exchange<F>,
+        start: fn(Query) -> F,
+        datagram: &Datagram<'_>,
+        client: SocketAddr,
+        received: Instant,
+    ) where
+        F: Future<Output = (Query, Reply)> + 'static,
+    {
+        let bound = self.bound.local_addr();
+        let source = datagram.destination;
+        let arrival = Arrival {
+            client,
+            local: source.map_or(bound, |ip| SocketAddr::new(ip, bound.port())),
+            protocol: Protocol::Udp,
+            transport: self.bound.addr().transport,
+            listener: route.listener,
+            received,
+        };
+        let mut octets = self.seat.buffer();
+        let message = Message { octets: datagram.octets, is_cut: datagram.is_cut, arrival };
+        match serve(&self.worker, route, exchange, start, &message, &mut octets) {
+            Outcome::Reply => self.seat.push(Outgoing { octets, peer: client, source }),
+            Outcome::Nothing => self.seat.put_back(octets),
+            Outcome::Later(later) => {
+                self.seat.put_back(octets);
+                let waiting = Waits::new(&self.seat);
+                spawn_local(async move {
+                    if let Some(octets) = later.reply().await {
+                        waiting.seat.push(Outgoing { octets, peer: client, source });
+                    }
+                });
+            }
+        }
+    }
+
+    /// Sends replies until none is left or the socket takes no more.
+    fn flush(&mut self) -> io::Result<()> {
+        self.is_blocked = false;
+        loop {
+            let mut state = self.seat.state.borrow_mut();
+            if state.replies.is_empty() {
+                return Ok(());
+            }
+            let (socket, sender) = (&self.socket, &mut self.sender);
+            let sent = socket.try_io(Interest::WRITABLE, || sender.send(socket.as_fd(), state.replies.iter()));
+            let done = match sent {
+                Ok(sent) => sent,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.is_blocked = true;
+                    return Ok(());
+                }
+                // Memory is short: all of them would fail now, so all are kept.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM)) => return Err(error),
+                // Too long for the path, forbidden by a filter, no route to the client: this one only.
+                Err(_) => 1,
+            };
+            state.retire(done);
+        }
+    }
+}
+
+/// Errors after which the socket is fine: nothing to read, a signal, or news of an earlier datagram.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionRefused)
+}
+
+/// A query of a seat that waits.
+struct Waits {
+    seat: Rc<UdpSeat>,
+}
+
+impl Waits {
+    fn new(seat: &Rc<UdpSeat>) -> Self {
+        seat.state.borrow_mut().waiting += 1;
+        Self { seat: Rc::clone(seat) }
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.seat.state.borrow_mut().waiting -= 1;
+        self.seat.wake();
+    }
+}
