@@ -84,10 +84,31 @@ pub fn owned(text: &str) -> Option<OwnedName> {
     Name::vec_from_str(text).ok()
 }
 
-/// The lower-case presentation form with its final dot, as CoreDNS prints names.
+/// The presentation form with its final dot, as CoreDNS prints names: what means something in a zone file is escaped (RFC 1035
+/// section 5.1), so that the text can be read again wherever it is put.
+#[must_use]
+pub fn text(name: &Name<[u8]>) -> String {
+    let mut text = String::with_capacity(name.len());
+    for label in name.iter().filter(|label| !label.is_root()) {
+        for &octet in label.as_slice() {
+            match octet {
+                b'.' | b' ' | b'\'' | b'@' | b';' | b'(' | b')' | b'"' | b'\\' => text.extend(['\\', char::from(octet)]),
+                0x21..0x7f => text.push(char::from(octet)),
+                _ => text.push_str(&format!("\\{octet:03}")),
+            }
+        }
+        text.push('.');
+    }
+    if text.is_empty() {
+        text.push('.');
+    }
+    text
+}
+
+/// The lower-case presentation form with its final dot, see [`text`].
 #[must_use]
 pub fn lower_text(name: &Name<[u8]>) -> String {
-    let mut text = name.fmt_with_dot().to_string();
+    let mut text = text(name);
     text.make_ascii_lowercase();
     text
 }
@@ -316,6 +337,14 @@ mod tests {
         assert_eq!(labels.suffix_start(LABELS_MAX), Some(0));
         assert_eq!(labels.suffix_start(0), Some(NAME_OCTETS_MAX - 1));
         assert_eq!(labels.suffix_start(LABELS_MAX + 1), None);
+    }
+
+    #[test]
+    fn what_means_something_in_a_zone_file_is_escaped_in_the_text_of_a_name() {
+        let name = Name::from_octets(b"\x09A;b\"(c)\\\x07\x04a.b \x00".as_slice()).unwrap();
+        assert_eq!(text(name.for_slice()), "A\\;b\\\"\\(c\\)\\\\\\007.a\\.b\\ .");
+        assert_eq!(lower_text(name.for_slice()).chars().next(), Some('a'));
+        assert_eq!(text(root().for_slice()), ".");
     }
 
     #[test]
