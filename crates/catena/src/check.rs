@@ -1,0 +1,134 @@
+//! `catena check FILE|-`: what is wrong with a configuration, without starting anything.
+//!
+//! Parsing and setup are those of a start; interfaces are not looked up (every name that `bind` mentions is taken to be one), no host
+//! name is resolved, no socket opened and no cluster asked.
+
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use catena_core::corefile::SourceMap;
+use catena_core::{BuildContext, Clock, Diagnostic, Draft, Interfaces, Log, Metrics, NoLog, PluginList};
+use catena_runtime::{Disk, SystemClock, Text, examine};
+
+use crate::PRODUCT;
+
+/// What a check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Lines for whoever asked: each diagnostic as CoreDNS's line and as a snippet; warnings last.
+    pub text: String,
+    /// Whether a server would start with it, as far as can be told.
+    pub is_good: bool,
+}
+
+/// Checks a configuration. `elsewhere` are directives that other builds have.
+#[must_use]
+pub fn check(text: &Text, plugins: &PluginList, elsewhere: &[&str], default_port: &str) -> Report {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let context = BuildContext {
+        metrics: &Arc::new(Metrics::new()),
+        log: &Log::new(Arc::new(NoLog)),
+        clock: &clock,
+        files: &Disk,
+        default_port,
+        product: PRODUCT,
+    };
+    let found = examine(text, plugins, elsewhere, &context, None);
+    let errors = match found.draft {
+        Ok(draft) => resolve(draft).err().into_iter().collect(),
+        Err(errors) => errors,
+    };
+    let mut report = Report { text: String::new(), is_good: errors.is_empty() };
+    for diagnostic in errors.iter().chain(&found.warnings) {
+        report.add(diagnostic, &found.sources);
+    }
+    for warning in &found.parse_warnings {
+        report.text.push_str(&format!("warning: {warning}\n\n"));
+    }
+    if report.is_good {
+        report.text.push_str(&format!("{}: OK\n", text.name));
+    }
+    report
+}
+
+impl Report {
+    fn add(&mut self, diagnostic: &Diagnostic, sources: &SourceMap) {
+        self.text.push_str(&format!("{}\n{}\n\n", diagnostic.one_line(), diagnostic.render(sources)));
+    }
+}
+
+fn resolve(draft: Draft) -> Result<(), Diagnostic> {
+    let words: Vec<String> = draft
+        .blocks()
+        .iter()
+        .flat_map(|block| &block.settings.bind)
+        .flat_map(|spec| spec.hosts.iter().chain(&spec.except))
+        .map(|(word, _)| word.clone())
+        .filter(|word| word.parse::<IpAddr>().is_err())
+        .collect();
+    draft.resolve(&Imagined(words)).map(drop)
+}
+
+/// Interfaces of these names, each with an address that no other has (RFC 6666).
+struct Imagined(Vec<String>);
+
+impl Interfaces for Imagined {
+    fn addresses(&self) -> io::Result<Vec<(String, IpAddr)>> {
+        let mut all: Vec<(String, IpAddr)> = Vec::new();
+        for name in &self.0 {
+            if !all.iter().any(|(known, _)| known == name) {
+                let number = u128::try_from(all.len()).unwrap_or_default();
+                all.push((name.clone(), Ipv6Addr::from_bits(0x0100_u128 << 112 | number).into()));
+            }
+        }
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use catena_runtime::Source;
+
+    fn checked(text: &str) -> Report {
+        let stock = crate::stock();
+        check(&Source::text(text).load("53").unwrap(), stock.plugins(), &["nomad"], "53")
+    }
+
+    #[test]
+    fn a_good_corefile_is_told_so() {
+        let report = checked(".:99 {\n whoami\n}");
+        assert_eq!(report, Report { text: "Corefile: OK\n".to_owned(), is_good: true });
+    }
+
+    #[test]
+    fn every_error_is_shown_as_a_line_and_as_a_snippet() {
+        let report = checked(". {\n whoani\n nosuch\n}");
+        assert!(!report.is_good);
+        for part in [
+            "Corefile:2 - Error during parsing: Unknown directive 'whoani'\n",
+            "--> Corefile:2:2",
+            "did you mean `whoami`?",
+            "Corefile:3 - Error during parsing: Unknown directive 'nosuch'\n",
+        ] {
+            assert!(report.text.contains(part), "{part} is not in\n{}", report.text);
+        }
+    }
+
+    #[test]
+    fn zones_that_are_served_twice_are_found_without_a_socket() {
+        let report = checked("a.:1 {\n whoami\n}\na.:1 {\n whoami\n}");
+        assert!(report.text.contains("cannot serve dns://a.:1 - it is already defined"), "{}", report.text);
+        assert!(report.text.contains("--> Corefile:4:1"), "{}", report.text);
+    }
+
+    #[test]
+    fn a_manifest_is_shown_with_its_own_lines() {
+        let yaml = "kind: ConfigMap\napiVersion: v1\nmetadata:\n  name: coredns\ndata:\n  Corefile: |\n    .:53 {\n        nosuch\n    }\n";
+        let report = checked(yaml);
+        assert!(report.text.contains("Corefile:8 - Error during parsing: Unknown directive 'nosuch'"), "{}", report.text);
+        assert!(report.text.contains("--> Corefile:8:9"), "{}", report.text);
+    }
+}

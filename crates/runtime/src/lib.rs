@@ -1,0 +1,30 @@
+//! From a Corefile to a running server.
+//!
+//! A [`Source`] gives a text; it is parsed and set up ([`load`], [`examine`]) without opening anything. [`Server::start`] looks up
+//! addresses, starts services, opens sockets and side HTTP listeners and gives the instance to the worker threads.
+//! [`Server::replace`] does the same for the next instance while the one before goes on: what can fail is done first, so a bad
+//! Corefile or a taken port changes nothing. Sockets, side HTTP listeners and counters belong to the server, so an address that stays
+//! keeps its socket. [`run`] is a server as a process: signals, pid file, banner, exit codes.
+
+mod ask;
+mod banner;
+pub mod http;
+mod load;
+mod process;
+mod server;
+mod services;
+mod sink;
+mod source;
+mod system;
+mod tasks;
+mod watch;
+
+pub use banner::{version_lines, zone_lines};
+pub use catena_server::{Parallelism, available_workers, install_panic_hook};
+pub use load::{Examined, Failure, Loaded, examine, hash, load};
+pub use process::{EXIT_ENDED, EXIT_FATAL, EXIT_FORCED, ProcessExit, ProcessOptions, run};
+pub use server::{DRAIN_LIMIT, Facts, Options, Server};
+pub use sink::{BUFFER_OCTETS_MAX, FLUSH_LIMIT, Format, Output, go_date};
+pub use source::{DEFAULT_FILE, Source, Text, built_in};
+pub use system::{Disk, FILE_OCTETS_MAX, HostInterfaces, SystemClock, go_error};
+pub use tasks::{TASKS_MAX, Tasks};

@@ -1,0 +1,108 @@
+//! The operating system behind the traits of the core: clock, files, interfaces.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::{Instant, SystemTime};
+
+use catena_core::{Clock, Files, Interfaces};
+
+/// The clock of the host.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::now()
+    }
+}
+
+/// The largest file that a directive or an import may name, octets.
+pub const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
+
+/// The file system of the host.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Disk;
+
+impl Files for Disk {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        read_bounded(path, FILE_OCTETS_MAX)
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        path.is_dir()
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let names = std::fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
+        names.collect()
+    }
+}
+
+/// Reads a file that has at most so many octets.
+///
+/// # Errors
+/// What the system says, and `FileTooLarge`.
+pub(crate) fn read_bounded(path: &Path, octets_max: u64) -> io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut contents = Vec::new();
+    std::fs::File::open(path)?.take(octets_max + 1).read_to_end(&mut contents)?;
+    if contents.len() as u64 > octets_max {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "file too large"));
+    }
+    Ok(contents)
+}
+
+/// The network interfaces of the host.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HostInterfaces;
+
+impl Interfaces for HostInterfaces {
+    fn addresses(&self) -> io::Result<Vec<(String, IpAddr)>> {
+        let found = if_addrs::get_if_addrs()?;
+        Ok(found.into_iter().map(|interface| (interface.name.clone(), interface.ip())).collect())
+    }
+}
+
+/// An error of the system in Go's words: `no such file or directory` for `No such file or directory (os error 2)`.
+#[must_use]
+pub fn go_error(error: &io::Error) -> String {
+    let text = error.to_string();
+    let bare = text.split(" (os error").next().unwrap_or(&text);
+    let mut letters = bare.chars();
+    match letters.next() {
+        Some(first) if error.raw_os_error().is_some() => first.to_lowercase().chain(letters).collect(),
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn errors_of_the_system_read_as_in_go() {
+        let missing = std::fs::read("/nowhere/at/all").unwrap_err();
+        assert_eq!(go_error(&missing), "no such file or directory");
+        assert_eq!(go_error(&io::Error::other("Custom")), "Custom");
+    }
+
+    #[test]
+    fn a_file_at_the_limit_is_read_and_one_beyond_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, [0_u8; 10]).unwrap();
+        assert_eq!(read_bounded(&path, 10).unwrap().len(), 10);
+        assert_eq!(read_bounded(&path, 9).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn the_host_has_a_loopback_interface() {
+        assert!(HostInterfaces.addresses().unwrap().iter().any(|(_, ip)| ip.is_loopback()));
+    }
+}

@@ -1,0 +1,45 @@
+//! The list: every stock plugin, one line each. The order is that in which queries pass them, CoreDNS 1.14.7's.
+
+use catena_core::{PluginDef, PluginList};
+
+macro_rules! stock {
+    ($($feature:literal $plugin:ident),* $(,)?) => {
+        /// The plugins of this build, in order.
+        #[must_use]
+        pub fn stock() -> PluginList {
+            PluginList::new([$(
+                #[cfg(feature = $feature)]
+                $plugin::PLUGIN,
+            )*] as [PluginDef; _])
+        }
+    };
+}
+
+stock! {
+    "whoami" catena_plugin_whoami,
+}
+
+/// Every directive of CoreDNS 1.14.7, in order: what tells a directive that this build lacks from one that nobody knows.
+pub const COREDNS_DIRECTIVES: [&str; 60] = [
+    "root", "metadata", "geoip", "cancel", "proxyproto", "quic", "grpc_server", "https", "https3", "timeouts", "multisocket",
+    "reload", "nsid", "bufsize", "bind", "debug", "trace", "ready", "health", "pprof", "shed", "prometheus", "errors", "log",
+    "dnstap", "local", "dns64", "any", "chaos", "loadbalance", "tsig", "rewrite", "autopath", "acl", "cache", "header", "dnssec",
+    "tls", "minimal", "template", "transfer", "hosts", "route53", "azure", "clouddns", "k8s_external", "kubernetes", "file",
+    "auto", "secondary", "etcd", "loop", "forward", "grpc", "erratic", "whoami", "on", "sign", "view", "nomad",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_in_the_order_of_coredns() {
+        let places: Vec<usize> = stock()
+            .names()
+            .iter()
+            .filter_map(|name| COREDNS_DIRECTIVES.iter().position(|known| known == name))
+            .collect();
+        assert_eq!(places.len(), stock().names().len(), "a stock plugin that CoreDNS does not have");
+        assert!(places.is_sorted(), "{:?}", stock().names());
+    }
+}
