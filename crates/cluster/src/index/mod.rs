@@ -76,7 +76,7 @@ pub enum Level {
 /// Hears what happens to an index; called by the writer, so it must not block.
 pub trait Observer: Send + Sync + 'static {
     /// An object came, changed or went.
-    fn changed(&self, _change: Change<'_>) {}
+    fn changed(&self, _index: &Index, _change: Change<'_>) {}
     /// A request to the API was answered with a status code, or failed (`None`).
     fn requested(&self, _host: &str, _code: Option<u16>, _elapsed: Duration) {}
     /// A line for the log.
@@ -88,12 +88,11 @@ pub trait Observer: Send + Sync + 'static {
 pub struct Quiet;
 impl Observer for Quiet {}
 
-/// A clock in seconds since 1970, for serial numbers and ages.
-pub type Clock = fn() -> u64;
+/// Tells the time in seconds since 1970, for serial numbers and ages.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// The system's clock.
 #[allow(clippy::disallowed_methods)] // the one place where time enters
-pub fn system_clock() -> u64 {
+fn system_clock() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
@@ -123,7 +122,7 @@ impl std::fmt::Debug for Index {
 impl Index {
     /// An empty index that is not in step with anything yet.
     pub fn new(keep: Keep, observer: Arc<dyn Observer>) -> Self {
-        Self::with_clock(keep, observer, system_clock)
+        Self::with_clock(keep, observer, Arc::new(system_clock))
     }
 
     /// The same with a clock of the caller's.

@@ -12,7 +12,7 @@ use super::*;
 use crate::types;
 
 fn index() -> Index {
-    Index::with_clock(Keep::default(), Arc::new(Quiet), || 1000)
+    Index::with_clock(Keep::default(), Arc::new(Quiet), Arc::new(|| 1000))
 }
 
 fn service(namespace: &str, name: &str, spec: serde_json::Value) -> types::Service {
@@ -195,7 +195,7 @@ fn is_in_step_once_every_required_kind_was_listed() {
 #[test]
 fn the_serial_moves_with_what_answers_show() {
     static NOW: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
-    let index = Index::with_clock(Keep { external: true, ..Keep::default() }, Arc::new(Quiet), || NOW.fetch_add(1, Ordering::Relaxed));
+    let index = Index::with_clock(Keep { external: true, ..Keep::default() }, Arc::new(Quiet), Arc::new(|| NOW.fetch_add(1, Ordering::Relaxed)));
     let moved = |apply: &dyn Fn(&Index)| {
         let before = (index.serial(), index.serial_external());
         apply(&index);
@@ -237,7 +237,7 @@ fn observers_hear_a_change_after_readers_can_see_it() {
     #[derive(Default)]
     struct Heard(Mutex<Vec<(String, bool)>>);
     impl Observer for Heard {
-        fn changed(&self, change: Change<'_>) {
+        fn changed(&self, _index: &Index, change: Change<'_>) {
             self.0.lock().unwrap().push((format!("{:?} {}", change.kind, change.name), change.deleted));
         }
     }

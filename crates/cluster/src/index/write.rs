@@ -330,7 +330,7 @@ impl Index {
     }
 
     fn tell(&self, kind: Kind, namespace: &str, name: &str, deleted: bool, triggered: Option<&str>) {
-        self.observer.changed(Change { kind, namespace, name, deleted, listed: self.state.is_listing(kind), triggered });
+        self.observer.changed(self, Change { kind, namespace, name, deleted, listed: self.state.is_listing(kind), triggered });
     }
 
     /// Tells the observer of a request.
