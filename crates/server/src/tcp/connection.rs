@@ -9,6 +9,7 @@ use catena_core::{Arrival, Protocol, Query, Reply};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
@@ -206,6 +207,8 @@ impl Connection {
                 readable.map_err(|_| Closed)?;
                 self.read()
             }
+            // Who is not read from shows only by an error that the connection is gone, and its queries with it.
+            _ = self.stream.ready(Interest::ERROR), if !is_reading => Err(Closed),
             () = self.worker.room.notified(), if !self.worker.has_room() => Ok(()),
             changed = self.stage.changed(), if !is_closing => changed.map_err(|_| Closed),
             () = self.evict.notified() => Err(Closed),

@@ -1,0 +1,8 @@
+//! Workers on real sockets of the loopback interface.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod adopt;
+mod harness;
+mod panics;
+mod tcp;
+mod udp;
