@@ -22,6 +22,8 @@ const RETRY_EVERY: Duration = Duration::from_millis(100);
 const WAIT_SECONDS: f64 = 10.0;
 /// What a change of the cluster is given to reach the server, in seconds.
 const SETTLE_SECONDS: f64 = 0.3;
+/// An upstream notes a query before it answers: this is what the reply is given to arrive and to be stored.
+const STORE_TIME: Duration = Duration::from_millis(50);
 /// The most often a step is repeated.
 const REPEAT_MAX: usize = 1000;
 
@@ -60,6 +62,7 @@ impl Stage<'_> {
         };
         if let Some(name) = step.str_of("upstream_queries") {
             self.upstream(name)?.forget();
+            sleep(STORE_TIME).await;
         }
         if !diff.is_empty() {
             let head = format!("step {}: {label}", self.step);
