@@ -1,0 +1,262 @@
+//! One upstream server: where it is, how often it failed, and how a query gets there and back.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use catena_core::{Answer, Clock, Protocol, Query};
+use rustls_pki_types::ServerName;
+
+use crate::conn::{Limits, Stream, StreamConn, UdpConn};
+use crate::dial::{self, DialTime};
+use crate::error::ExchangeError;
+use crate::health::Health;
+use crate::metrics::{Proto, ProxyMetrics, UpstreamMetrics};
+use crate::pool::{IdleCount, Lifetimes, Pool, WORKERS_MAX};
+use crate::tls::TlsClient;
+
+/// How long sending a query may take.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What upstreams of one configuration have in common.
+pub struct Options {
+    /// How long a connection may rest before it is closed.
+    pub expire: Duration,
+    /// How old a connection may become; `None`: as old as it likes.
+    pub max_age: Option<Duration>,
+    /// How many connections of each of UDP and TCP may rest; 0: as many as fit.
+    pub max_idle_conns: usize,
+    /// How long to wait for a reply.
+    pub read_timeout: Duration,
+    /// The address to send from; `None`: as the routing table says.
+    pub source: Option<IpAddr>,
+    /// How the upstreams' health is checked.
+    pub health: Health,
+}
+
+/// How one query is to be asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    /// Datagram or stream; an upstream with TLS is always asked over a stream.
+    pub protocol: Protocol,
+    /// The longest time for making a connection, whatever the upstream's history allows.
+    pub dial_max: Duration,
+}
+
+/// An upstream server.
+pub struct Upstream {
+    label: Box<str>,
+    peer: Result<SocketAddr, String>,
+    tls: Option<(Arc<TlsClient>, ServerName<'static>)>,
+    options: Arc<Options>,
+    clock: Arc<dyn Clock>,
+    dial_time: DialTime,
+    fails: AtomicU32,
+    pub(crate) probing: AtomicBool,
+    pools: Box<[Pool]>,
+    idle: [IdleCount; 2],
+    metrics: UpstreamMetrics,
+}
+
+impl Upstream {
+    /// An upstream that is asked over UDP and TCP.
+    ///
+    /// `label` is the address as metrics and messages show it. One that is no `IP:PORT` makes an upstream that always fails.
+    #[must_use]
+    pub fn new(label: &str, options: Arc<Options>, clock: Arc<dyn Clock>, metrics: ProxyMetrics) -> Self {
+        let peer = label.parse().map_err(|_| format!("lookup {label}: no such host"));
+        Self {
+            label: label.into(),
+            peer,
+            tls: None,
+            options,
+            clock,
+            dial_time: DialTime::new(),
+            fails: AtomicU32::new(0),
+            probing: AtomicBool::new(false),
+            pools: std::iter::repeat_with(Pool::default).take(WORKERS_MAX).collect(),
+            idle: Default::default(),
+            metrics: UpstreamMetrics::new(metrics, label),
+        }
+    }
+
+    /// Speaks TLS. `name` is what the certificate must be for; without one that is the address.
+    ///
+    /// # Errors
+    /// The name, if it is none that a certificate could have.
+    pub fn with_tls(mut self, client: Arc<TlsClient>, name: Option<&str>) -> Result<Self, String> {
+        let name = match (name, &self.peer) {
+            (Some(name), _) => ServerName::try_from(name.to_owned()).map_err(|_| name.to_owned())?,
+            (None, Ok(peer)) => ServerName::IpAddress(peer.ip().into()),
+            (None, Err(_)) => return Err(self.label.into()),
+        };
+        self.tls = Some((client, name));
+        Ok(self)
+    }
+
+    /// The address as it was configured, with its port.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The address, if it is one.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer.as_ref().ok().copied()
+    }
+
+    /// Whether it is spoken to over TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    pub(crate) fn options(&self) -> &Arc<Options> {
+        &self.options
+    }
+
+    /// Whether health checks failed more often than `max_fails` in a row; 0 means that it never counts as down.
+    #[must_use]
+    pub fn is_down(&self, max_fails: u32) -> bool {
+        max_fails != 0 && self.fails.load(Ordering::Relaxed) > max_fails
+    }
+
+    /// How many health checks failed in a row.
+    #[must_use]
+    pub fn fails(&self) -> u32 {
+        self.fails.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn check_passed(&self) {
+        self.fails.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn check_failed(&self) {
+        self.metrics.check_failed();
+        // Stays at the highest number rather than begin anew.
+        let _ = self.fails.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |fails| fails.checked_add(1));
+    }
+
+    /// Sends the query and reads the reply into the answer: flags, code and records as the upstream gave them.
+    ///
+    /// Returns whether the reply is one to the question; if not, the answer is of no use. A kept connection that the upstream has
+    /// closed meanwhile is replaced without a word.
+    ///
+    /// # Errors
+    /// No connection, no reply in time, or one that cannot be read; Go's text.
+    pub async fn ask(&self, query: &mut Query, ask: Ask, answer: &mut Answer) -> Result<bool, ExchangeError> {
+        let started = self.clock.now();
+        let pool = &self.pools[query.env().worker % WORKERS_MAX];
+        let Some(_in_flight) = pool.enter() else {
+            return Err(ExchangeError::new(format!("too many queries in flight to {}", self.label)));
+        };
+        let matches = match ask.protocol {
+            Protocol::Udp if self.tls.is_none() => self.ask_udp(pool, query, started, answer).await?,
+            _ => self.ask_stream(pool, query, ask.dial_max, answer).await?,
+        };
+        let seconds = self.clock.now().saturating_duration_since(started).as_secs_f64();
+        self.metrics.replied(answer.rcode, seconds);
+        Ok(matches)
+    }
+
+    async fn ask_udp(
+        &self,
+        pool: &Pool,
+        query: &mut Query,
+        now: Instant,
+        answer: &mut Answer,
+    ) -> Result<bool, ExchangeError> {
+        let (count, limit) = self.idle_limit(0);
+        let kept = pool.udp.take(self.lifetimes(), now, count);
+        self.metrics.looked_for_connection(Proto::Udp, kept.is_some());
+        let (mut conn, created) = match kept {
+            Some(kept) => kept,
+            None => {
+                let peer = self.peer_for("udp")?;
+                let socket = dial::udp(peer, self.options.source)?;
+                self.dial_time.observe(self.clock.now().saturating_duration_since(now));
+                (UdpConn::new(socket, peer), now)
+            }
+        };
+        let matches = conn.exchange(query, self.limits(), answer).await?;
+        pool.udp.give(conn, created, self.clock.now(), limit);
+        Ok(matches)
+    }
+
+    async fn ask_stream(
+        &self,
+        pool: &Pool,
+        query: &mut Query,
+        dial_max: Duration,
+        answer: &mut Answer,
+    ) -> Result<bool, ExchangeError> {
+        let (count, limit) = self.idle_limit(1);
+        let proto = if self.tls.is_some() { Proto::Tls } else { Proto::Tcp };
+        loop {
+            let now = self.clock.now();
+            let kept = pool.stream.take(self.lifetimes(), now, count);
+            let was_kept = kept.is_some();
+            self.metrics.looked_for_connection(proto, was_kept);
+            let (mut conn, created) = match kept {
+                Some(kept) => kept,
+                None => (self.connect(self.dial_time.limit().min(dial_max)).await?, self.clock.now()),
+            };
+            match conn.exchange(query, self.limits(), answer).await {
+                Ok(matches) => {
+                    if conn.is_quiet() {
+                        pool.stream.give(conn, created, self.clock.now(), limit);
+                    }
+                    return Ok(matches);
+                }
+                // The upstream closed it while it rested. There are only so many kept ones, so this ends.
+                Err(error) if was_kept && error.closed => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Makes a stream, with TLS where that is wanted.
+    pub(crate) async fn connect(&self, limit: Duration) -> Result<StreamConn, ExchangeError> {
+        let started = self.clock.now();
+        let peer = self.peer_for("tcp")?;
+        let connected = async {
+            let stream = dial::tcp(peer, self.options.source, limit).await?;
+            let Some((client, name)) = &self.tls else { return Ok(Stream::Plain(stream)) };
+            let left = limit.saturating_sub(self.clock.now().saturating_duration_since(started));
+            Ok(Stream::Tls(Box::new(client.connect(stream, peer, name.clone(), left).await?)))
+        };
+        let connected = connected.await;
+        self.dial_time.observe(self.clock.now().saturating_duration_since(started));
+        connected.map(|stream| StreamConn::new(stream, peer))
+    }
+
+    pub(crate) fn peer_for(&self, network: &str) -> Result<SocketAddr, ExchangeError> {
+        self.peer.clone().map_err(|why| ExchangeError::new(format!("dial {network}: {why}")))
+    }
+
+    /// Closes the connections of all workers that have rested too long.
+    pub fn sweep(&self) {
+        let now = self.clock.now();
+        for pool in &self.pools {
+            pool.udp.sweep(self.lifetimes(), now, self.idle_limit(0).0);
+            pool.stream.sweep(self.lifetimes(), now, self.idle_limit(1).0);
+        }
+    }
+
+    fn lifetimes(&self) -> Lifetimes {
+        Lifetimes { expire: self.options.expire, max_age: self.options.max_age }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { write: WRITE_TIMEOUT, read: self.options.read_timeout }
+    }
+
+    fn idle_limit(&self, kind: usize) -> (Option<&IdleCount>, Option<(&IdleCount, usize)>) {
+        match self.options.max_idle_conns {
+            0 => (None, None),
+            max => (Some(&self.idle[kind]), Some((&self.idle[kind], max))),
+        }
+    }
+}
