@@ -109,7 +109,8 @@ fn parse_some(text: &[u8], zones: &Zones, reverse: bool, entries_max: usize) -> 
     for line in text.split(|octet| *octet == b'\n') {
         let line = line.split(|octet| *octet == b'#').next().unwrap_or(&[]);
         // Names and addresses are ASCII; what is not cannot be either.
-        let mut words = line.split(|octet| octet.is_ascii_whitespace() || *octet == 0x0b).filter(|word| !word.is_empty());
+        let mut words =
+            line.split(|octet| octet.is_ascii_whitespace() || *octet == 0x0b).filter(|word| !word.is_empty());
         let mut words = words.by_ref().map(|word| std::str::from_utf8(word).unwrap_or(""));
         let Some(address) = words.next().and_then(|word| parse_ip(strip_zone(word))).map(canonical) else { continue };
         for mut name in words.filter_map(owned) {
@@ -211,7 +212,8 @@ mod tests {
     #[test]
     fn reverse_names_are_read_whole_or_not_at_all() {
         assert_eq!(reverse("7.2.0.192.in-addr.arpa").as_deref(), Some("192.0.2.7"));
-        let wrong = ["2.0.192.in-addr.arpa", "1.7.2.0.192.in-addr.arpa", "07.2.0.192.in-addr.arpa", "256.2.0.192.in-addr.arpa"];
+        let wrong =
+            ["2.0.192.in-addr.arpa", "1.7.2.0.192.in-addr.arpa", "07.2.0.192.in-addr.arpa", "256.2.0.192.in-addr.arpa"];
         let short = ["in-addr.arpa", "+7.2.0.192.in-addr.arpa", "1.ip6.arpa", "."];
         for name in wrong.into_iter().chain(short) {
             assert_eq!(reverse(name), None, "{name}");

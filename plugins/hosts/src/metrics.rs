@@ -13,8 +13,11 @@ pub(crate) struct HostsMetrics {
 impl HostsMetrics {
     /// The gauges for a hosts file.
     pub(crate) fn new(metrics: &Metrics, file: String) -> Self {
-        let entries =
-            metrics.gauge("coredns_hosts_entries", "The combined number of entries in hosts and Corefile.", &["hostsfile"]);
+        let entries = metrics.gauge(
+            "coredns_hosts_entries",
+            "The combined number of entries in hosts and Corefile.",
+            &["hostsfile"],
+        );
         let reloaded = metrics
             .gauge("coredns_hosts_reload_timestamp_seconds", "The timestamp of the last reload of hosts file.", &[])
             .with_label_values(&[] as &[&str]);

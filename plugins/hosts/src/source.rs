@@ -135,7 +135,9 @@ impl Source {
         let kept = whole_lines(text, FILE_OCTETS_MAX);
         if kept.len() < text.len() {
             let path = &self.path;
-            self.log.warning(format_args!("Hosts file {path:?} has more than {FILE_OCTETS_MAX} octets, the rest is left out"));
+            self.log.warning(format_args!(
+                "Hosts file {path:?} has more than {FILE_OCTETS_MAX} octets, the rest is left out"
+            ));
         }
         let parsed = map::parse(kept, &self.zones, self.reverse);
         if parsed.cut {

@@ -38,54 +38,72 @@ fn told(properties: &str, expected: &str) {
 
 #[test]
 fn addresses_are_answered_under_the_name_in_lower_case() {
-    inline("192.0.2.1 One.example.org\n2001:db8::1 one.example.org", "
+    inline(
+        "192.0.2.1 One.example.org\n2001:db8::1 one.example.org",
+        "
         > ONE.Example.org A
         < NOERROR qr aa rd
         = one.example.org. 3600 IN A 192.0.2.1
         > one.example.org AAAA
-        = one.example.org. 3600 IN AAAA 2001:db8::1");
+        = one.example.org. 3600 IN AAAA 2001:db8::1",
+    );
 }
 
 #[test]
 fn a_name_with_other_records_only_gets_an_empty_answer_without_soa() {
-    inline("192.0.2.1 one.example.org\nfallthrough", "
+    inline(
+        "192.0.2.1 one.example.org\nfallthrough",
+        "
         > one.example.org AAAA
         < NOERROR qr aa rd
         > one.example.org MX
-        < NOERROR qr aa rd");
+        < NOERROR qr aa rd",
+    );
 }
 
 #[test]
 fn an_unknown_name_fails_without_fallthrough_and_never_is_denied() {
-    inline("192.0.2.1 one.example.org", "
+    inline(
+        "192.0.2.1 one.example.org",
+        "
         > two.example.org A
         < SERVFAIL qr rd
         > two.example.org TXT
-        < SERVFAIL qr rd");
+        < SERVFAIL qr rd",
+    );
 }
 
 #[test]
 fn fallthrough_hands_on_names_inside_its_zones_only() {
-    inline("192.0.2.1 one.example.org\nfallthrough example.net", "
+    inline(
+        "192.0.2.1 one.example.org\nfallthrough example.net",
+        "
         > two.example.net A
         < NXDOMAIN qr rd
         > two.example.org A
-        < SERVFAIL qr rd");
+        < SERVFAIL qr rd",
+    );
 }
 
 #[test]
 fn unsupported_types_of_known_names_fall_through_if_asked_to() {
-    inline("192.0.2.1 one.example.org\nfallthrough example.org\nfallthrough_unsupported", "
+    inline(
+        "192.0.2.1 one.example.org\nfallthrough example.org\nfallthrough_unsupported",
+        "
         > one.example.org MX
         < NXDOMAIN qr rd
         > one.example.org AAAA
-        < NOERROR qr aa rd");
+        < NOERROR qr aa rd",
+    );
 }
 
 #[test]
 fn reverse_names_need_no_zone_and_go_on_if_unknown() {
     let body = "hosts /nothing/hosts example.org {\n192.0.2.1 one.example.org uno.example.org\n}\nbelow";
-    check([PLUGIN, BELOW], body, "
+    check(
+        [PLUGIN, BELOW],
+        body,
+        "
         > 1.2.0.192.in-addr.ARPA PTR
         < NOERROR qr aa rd
         = 1.2.0.192.in-addr.arpa. 3600 IN PTR one.example.org.
@@ -95,12 +113,15 @@ fn reverse_names_need_no_zone_and_go_on_if_unknown() {
         > one.example.org PTR
         < NXDOMAIN qr rd
         > one.example.net A
-        < NXDOMAIN qr rd");
+        < NXDOMAIN qr rd",
+    );
 }
 
 #[test]
 fn mapped_addresses_count_as_ipv4_both_ways() {
-    inline("::ffff:192.0.2.6 mapped.example.org\nfe80::1%eth0 local.example.org", "
+    inline(
+        "::ffff:192.0.2.6 mapped.example.org\nfe80::1%eth0 local.example.org",
+        "
         > mapped.example.org A
         = mapped.example.org. 3600 IN A 192.0.2.6
         > 6.2.0.192.in-addr.arpa PTR
@@ -108,12 +129,15 @@ fn mapped_addresses_count_as_ipv4_both_ways() {
         > 6.0.2.0.0.0.0.c.f.f.f.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa PTR
         = 6.0.2.0.0.0.0.c.f.f.f.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa. 3600 IN PTR mapped.example.org.
         > local.example.org AAAA
-        = local.example.org. 3600 IN AAAA fe80::1");
+        = local.example.org. 3600 IN AAAA fe80::1",
+    );
 }
 
 #[test]
 fn a_wildcard_stands_for_one_label_and_gives_way_to_the_name_itself() {
-    inline("192.0.2.1 *.example.org\n192.0.2.2 exact.example.org\n2001:db8::4 six.example.org\nfallthrough", "
+    inline(
+        "192.0.2.1 *.example.org\n192.0.2.2 exact.example.org\n2001:db8::4 six.example.org\nfallthrough",
+        "
         > any.example.org A
         = any.example.org. 3600 IN A 192.0.2.1
         > exact.example.org A
@@ -125,16 +149,20 @@ fn a_wildcard_stands_for_one_label_and_gives_way_to_the_name_itself() {
         > a.b.example.org A
         < NXDOMAIN qr rd
         > example.org A
-        < NXDOMAIN qr rd");
+        < NXDOMAIN qr rd",
+    );
 }
 
 #[test]
 fn the_time_to_live_can_be_set_and_reverse_turned_off() {
-    inline("192.0.2.1 one.example.org\nno_reverse\nttl 17", "
+    inline(
+        "192.0.2.1 one.example.org\nno_reverse\nttl 17",
+        "
         > one.example.org A
         = one.example.org. 17 IN A 192.0.2.1
         > 1.2.0.192.in-addr.arpa PTR
-        < NXDOMAIN qr rd");
+        < NXDOMAIN qr rd",
+    );
 }
 
 #[test]
