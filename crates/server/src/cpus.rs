@@ -127,3 +127,80 @@ fn group_folder(root: &Path, mounts: &str, kind: &str, controller: Option<&str>,
         Some(root.join(place.trim_start_matches('/')).join(below))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    const V2: &str = "0::/pod\n";
+    const V2_MOUNT: &str = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
+
+    /// A root directory with these files, the process being allowed CPUs 0-3 and 8.
+    fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let status = ("proc/self/status", "Name:\tx\nCpus_allowed_list:\t0-3,8\n");
+        for (path, text) in files.iter().chain([&status]) {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        folder
+    }
+
+    fn shown(environment: Option<&str>, files: &[(&str, &str)]) -> String {
+        let folder = root(files);
+        let found = decide(environment.map(str::to_owned), folder.path());
+        format!("{} {found}", found.count())
+    }
+
+    #[test]
+    fn without_a_quota_the_affinity_counts() {
+        assert_eq!(shown(None, &[]), "5 Leaving GOMAXPROCS=5: CPU quota undefined");
+    }
+
+    #[test]
+    fn the_environment_counts_most() {
+        let quota = [("proc/self/cgroup", V2), ("proc/self/mountinfo", V2_MOUNT), ("sys/fs/cgroup/pod/cpu.max", "100000 100000\n")];
+        assert_eq!(shown(Some("3"), &quota), "3 Honoring GOMAXPROCS=\"3\" as set in environment");
+    }
+
+    #[test]
+    fn a_value_of_the_environment_that_is_no_number_leaves_the_cpus() {
+        assert_eq!(shown(Some("many"), &[]), "5 Honoring GOMAXPROCS=\"many\" as set in environment");
+        assert_eq!(shown(Some("0"), &[]), "5 Honoring GOMAXPROCS=\"0\" as set in environment");
+    }
+
+    #[test]
+    fn there_are_never_more_workers_than_may_be() {
+        let folder = root(&[]);
+        assert_eq!(decide(Some("256".into()), folder.path()).count(), WORKERS_MAX);
+        assert_eq!(decide(Some("257".into()), folder.path()).count(), WORKERS_MAX);
+    }
+
+    #[test]
+    fn a_quota_of_version_2_is_rounded_down() {
+        let with = |max| {
+            shown(None, &[("proc/self/cgroup", V2), ("proc/self/mountinfo", V2_MOUNT), ("sys/fs/cgroup/pod/cpu.max", max)])
+        };
+        assert_eq!(with("290000 100000\n"), "2 Updating GOMAXPROCS=2: determined from CPU quota");
+        assert_eq!(with("50000 100000\n"), "1 Updating GOMAXPROCS=1: using minimum allowed GOMAXPROCS");
+        assert_eq!(with("max 100000\n"), "5 Leaving GOMAXPROCS=5: CPU quota undefined");
+        assert_eq!(with("900000\n"), "5 Updating GOMAXPROCS=5: determined from CPU quota");
+    }
+
+    #[test]
+    fn a_quota_of_version_1_is_found_in_its_own_tree() {
+        let mount = "33 23 0:29 /docker/abc /sys/fs/cgroup/cpu,cpuacct ro master:1 - cgroup cgroup rw,cpu,cpuacct\n";
+        let files = [
+            ("proc/self/cgroup", "4:cpu,cpuacct:/docker/abc\n0::/docker/abc\n"),
+            ("proc/self/mountinfo", mount),
+            ("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "300000\n"),
+            ("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n"),
+        ];
+        assert_eq!(shown(None, &files), "3 Updating GOMAXPROCS=3: determined from CPU quota");
+        let mut endless = files;
+        endless[2].1 = "-1\n";
+        assert_eq!(shown(None, &endless), "5 Leaving GOMAXPROCS=5: CPU quota undefined");
+    }
+}

@@ -23,6 +23,9 @@ const HEADER: usize = mem::size_of::<libc::cmsghdr>();
 /// Control messages begin at multiples of this.
 const ALIGN: usize = mem::size_of::<usize>();
 
+/// Writing a control message needs this much room, whatever the platform's `cmsghdr`.
+const _: () = assert!(HEADER.next_multiple_of(ALIGN) + mem::size_of::<libc::in6_pktinfo>() <= CONTROL_OCTETS);
+
 /// Control data of one datagram, aligned for `cmsghdr`.
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
@@ -185,6 +188,7 @@ fn destination_of(mut control: &[u8]) -> Option<IpAddr> {
             }
             _ => {}
         }
+        // `len` is within the slice, so this cannot overflow.
         control = control.get(len.next_multiple_of(ALIGN)..)?;
     }
     None
@@ -308,3 +312,6 @@ fn write_source(control: &mut Control, source: IpAddr, is_ipv6: bool) -> usize {
     control.0[start..start + len].copy_from_slice(&data[..len]);
     (start + len).next_multiple_of(ALIGN)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::net::UdpSocket;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::*;
+
+fn socket(addr: &str) -> UdpSocket {
+    let socket = UdpSocket::bind(addr).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket
+}
+
+/// Reads until so many datagrams were seen; `each` gets them.
+fn receive(receiver: &mut Receiver, from: &UdpSocket, wanted: usize, mut each: impl FnMut(&Datagram<'_>)) {
+    let mut seen = 0;
+    for _ in 0..1_000 {
+        match receiver.receive(from.as_fd()) {
+            Ok(count) => {
+                seen += count;
+                (0..count).for_each(|index| each(&receiver.datagram(index).unwrap()));
+            }
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+        }
+        if seen >= wanted {
+            assert_eq!(seen, wanted);
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("{seen} of {wanted} datagrams came");
+}
+
+fn send_all(sender: &mut Sender, from: &UdpSocket, replies: &[Outgoing]) {
+    let mut done = 0;
+    while done < replies.len() {
+        done += sender.send(from.as_fd(), replies[done..].iter()).unwrap();
+    }
+}
+
+/// Control data with one message.
+fn control(level: i32, kind: i32, data: &[u8]) -> Vec<u8> {
+    let len = HEADER + data.len();
+    let mut octets = Vec::new();
+    octets.extend(len.to_ne_bytes());
+    octets.extend(level.to_ne_bytes());
+    octets.extend(kind.to_ne_bytes());
+    octets.extend(data);
+    octets.resize(len.next_multiple_of(ALIGN), 0);
+    octets
+}
+
+#[test]
+fn a_full_batch_and_one_more_are_read_in_two_calls() {
+    let (server, client) = (socket("127.0.0.1:0"), socket("127.0.0.1:0"));
+    for index in 0..=BATCH_MAX {
+        client.send_to(&[index as u8], server.local_addr().unwrap()).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(20));
+    let mut receiver = Receiver::new(false);
+    assert_eq!(receiver.receive(server.as_fd()).unwrap(), BATCH_MAX);
+    for index in 0..BATCH_MAX {
+        let datagram = receiver.datagram(index).unwrap();
+        assert_eq!(datagram.octets, [index as u8]);
+        assert_eq!(datagram.peer, Some(client.local_addr().unwrap()));
+    }
+    assert_eq!(receiver.receive(server.as_fd()).unwrap(), 1);
+    assert!(receiver.datagram(1).is_none());
+}
+
+#[test]
+fn datagrams_of_odd_sizes_are_read_whole_or_marked_as_cut() {
+    let (server, client) = (socket("127.0.0.1:0"), socket("127.0.0.1:0"));
+    let mut receiver = Receiver::new(false);
+    let longest = QUERY_OCTETS_MAX;
+    for len in [0, 1, 11, 12, 511, 513, longest - 1, longest, longest + 1, 65_507] {
+        client.send_to(&vec![7; len], server.local_addr().unwrap()).unwrap();
+        receive(&mut receiver, &server, 1, |datagram| {
+            assert_eq!((datagram.octets.len(), datagram.is_cut), (len.min(longest), len > longest));
+            assert!(datagram.octets.iter().all(|octet| *octet == 7));
+        });
+    }
+}
+
+#[test]
+fn a_wildcard_socket_tells_the_address_and_sends_from_it() {
+    for (bound, is_ipv6) in [("0.0.0.0:0", false), ("[::]:0", true)] {
+        let Ok(server) = UdpSocket::bind(bound) else { continue };
+        ask_for_destination(server.as_fd(), is_ipv6).unwrap();
+        let port = server.local_addr().unwrap().port();
+        let client = socket("127.0.0.1:0");
+        let (mut receiver, mut sender) = (Receiver::new(true), Sender::new(is_ipv6));
+        for asked in ["127.0.0.1", "127.0.0.2"] {
+            client.send_to(b"?", (asked, port)).unwrap();
+            let mut reply = None;
+            receive(&mut receiver, &server, 1, |datagram| {
+                assert_eq!(datagram.destination, Some(asked.parse().unwrap()), "{bound}");
+                let peer = datagram.peer.unwrap();
+                reply = Some(Outgoing { octets: b"!".to_vec(), peer, source: datagram.destination });
+            });
+            send_all(&mut sender, &server, &[reply.unwrap()]);
+            let (_, from) = client.recv_from(&mut [0; 8]).unwrap();
+            assert_eq!(from, (asked.parse::<IpAddr>().unwrap(), port).into());
+        }
+    }
+}
+
+#[test]
+fn an_ipv6_client_is_answered_from_the_address_it_asked() {
+    let Ok(client) = UdpSocket::bind("[::1]:0") else { return };
+    client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let server = socket("[::]:0");
+    ask_for_destination(server.as_fd(), true).unwrap();
+    client.send_to(b"?", ("::1", server.local_addr().unwrap().port())).unwrap();
+    let (mut receiver, mut sender) = (Receiver::new(true), Sender::new(true));
+    let mut reply = None;
+    receive(&mut receiver, &server, 1, |datagram| {
+        assert_eq!(datagram.destination, Some("::1".parse().unwrap()));
+        reply = Some(Outgoing { octets: b"!".to_vec(), peer: datagram.peer.unwrap(), source: datagram.destination });
+    });
+    send_all(&mut sender, &server, &[reply.unwrap()]);
+    assert_eq!(client.recv_from(&mut [0; 8]).unwrap().1.ip().to_string(), "::1");
+}
+
+#[test]
+fn replies_with_and_without_source_in_one_batch_do_not_mix() {
+    let server = socket("0.0.0.0:0");
+    let client = socket("127.0.0.1:0");
+    let peer = client.local_addr().unwrap();
+    let sources = [None, Some([127, 0, 0, 3].into()), None, Some([127, 0, 0, 4].into())];
+    let replies: Vec<Outgoing> =
+        sources.iter().enumerate().map(|(at, source)| Outgoing { octets: vec![at as u8; at], peer, source: *source }).collect();
+    let mut sender = Sender::new(false);
+    for _ in 0..2 {
+        send_all(&mut sender, &server, &replies);
+        for (at, source) in sources.iter().enumerate() {
+            let (len, from) = client.recv_from(&mut [0; 8]).unwrap();
+            assert_eq!((len, from.ip()), (at, source.unwrap_or([127, 0, 0, 1].into())));
+        }
+    }
+}
+
+#[test]
+fn more_replies_than_a_batch_go_out_in_pieces() {
+    let (server, client) = (socket("127.0.0.1:0"), socket("127.0.0.1:0"));
+    let peer = client.local_addr().unwrap();
+    let replies: Vec<Outgoing> =
+        (0..BATCH_MAX + 1).map(|at| Outgoing { octets: vec![at as u8], peer, source: None }).collect();
+    let mut sender = Sender::new(false);
+    assert_eq!(sender.send(server.as_fd(), replies.iter()).unwrap(), BATCH_MAX);
+    assert_eq!(sender.send(server.as_fd(), replies[BATCH_MAX..].iter()).unwrap(), 1);
+    assert_eq!(sender.send(server.as_fd(), [].iter()).unwrap(), 0);
+}
+
+#[test]
+fn an_error_is_that_of_the_first_reply() {
+    let (server, client) = (socket("127.0.0.1:0"), socket("127.0.0.1:0"));
+    let peer = client.local_addr().unwrap();
+    let good = Outgoing { octets: vec![1], peer, source: None };
+    let too_long = Outgoing { octets: vec![0; 65_508], peer, source: None };
+    let mut sender = Sender::new(false);
+    assert_eq!(sender.send(server.as_fd(), [&good, &too_long].into_iter()).unwrap(), 1);
+    let error = sender.send(server.as_fd(), [&too_long, &good].into_iter()).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE));
+}
+
+#[test]
+fn control_data_cut_anywhere_gives_the_address_or_none() {
+    let mut data = control(libc::SOL_SOCKET, libc::SO_TIMESTAMP, &[1; 16]);
+    data.extend(control(libc::IPPROTO_IP, libc::IP_PKTINFO, &[0, 0, 0, 1, 192, 0, 2, 7, 192, 0, 2, 8]));
+    let whole = HEADER + 16 + HEADER + 12;
+    for len in 0..=data.len() {
+        let wanted = (len >= whole).then(|| IpAddr::from([192, 0, 2, 7]));
+        assert_eq!(destination_of(&data[..len]), wanted, "{len}");
+    }
+}
+
+#[test]
+fn control_lengths_that_lie_give_no_address() {
+    let honest = control(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &[1; 20]);
+    assert!(destination_of(&honest).is_some());
+    for lie in [0, 1, HEADER - 1, HEADER, HEADER + 15, honest.len() + 1, usize::MAX - 7, usize::MAX] {
+        let mut data = honest.clone();
+        data[..ALIGN].copy_from_slice(&lie.to_ne_bytes());
+        assert_eq!(destination_of(&data), None, "{lie}");
+    }
+}
+
+#[test]
+fn random_control_data_is_survived() {
+    let mut state = 1_u64;
+    for _ in 0..20_000 {
+        let data: Vec<u8> = (0..CONTROL_OCTETS)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                // Small numbers, so that lengths sometimes add up.
+                (state >> 33) as u8 & 0x2f
+            })
+            .collect();
+        for len in [0, 15, 16, 17, 31, 33, 63, 64] {
+            let _ = destination_of(&data[..len]);
+        }
+    }
+}
+
+#[test]
+fn an_address_shorter_than_its_family_is_none() {
+    let mut name = Headers::new().names[0];
+    assert_eq!(peer_of(&name, 0), None);
+    let v4: SocketAddr = "192.0.2.1:53".parse().unwrap();
+    let v6: SocketAddr = "[2001:db8::1]:53".parse().unwrap();
+    assert_eq!(write_name(&mut name, v4, false), 16);
+    assert_eq!((peer_of(&name, 15), peer_of(&name, 16)), (None, Some(v4)));
+    assert_eq!(write_name(&mut name, v6, true), 28);
+    assert_eq!((peer_of(&name, 27), peer_of(&name, 28)), (None, Some(v6)));
+    write_name(&mut name, v4, true);
+    assert_eq!(peer_of(&name, 28), Some(v4));
+}
+
+#[test]
+fn an_ipv4_socket_has_no_ipv6_source() {
+    let mut control = Control([0; CONTROL_OCTETS]);
+    assert_eq!(write_source(&mut control, "2001:db8::1".parse().unwrap(), false), 0);
+    let len = write_source(&mut control, "2001:db8::1".parse().unwrap(), true);
+    assert_eq!(destination_of(&control.0[..len]), Some("2001:db8::1".parse().unwrap()));
+}
