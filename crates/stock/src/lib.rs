@@ -16,6 +16,24 @@ macro_rules! stock {
 }
 
 stock! {
+    "root" catena_plugin_root,
+    "reload" catena_plugin_reload,
+    "bufsize" catena_plugin_bufsize,
+    "bind" catena_plugin_bind,
+    "debug" catena_plugin_debug,
+    "ready" catena_plugin_ready,
+    "health" catena_plugin_health,
+    "prometheus" catena_plugin_prometheus,
+    "errors" catena_plugin_errors,
+    "log" catena_plugin_log,
+    "chaos" catena_plugin_chaos,
+    "loadbalance" catena_plugin_loadbalance,
+    "cache" catena_plugin_cache,
+    "template" catena_plugin_template,
+    "hosts" catena_plugin_hosts,
+    "kubernetes" catena_plugin_kubernetes,
+    "loop" catena_plugin_loop,
+    "forward" catena_plugin_forward,
     "whoami" catena_plugin_whoami,
 }
 

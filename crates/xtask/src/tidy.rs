@@ -20,7 +20,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("cluster", &["core", "corefile", "gocompat"]),
     ("upstream", &["core", "corefile", "gocompat"]),
     ("server", &["core", "corefile"]),
-    ("runtime", &["core", "corefile", "server"]),
+    ("runtime", &["core", "corefile", "gocompat", "server"]),
     ("stock", &["core", "*plugins*"]),
     ("catena", &["core", "corefile", "runtime", "stock", "server", "gocompat"]),
     ("testkit", &["core", "corefile"]),
