@@ -9,4 +9,7 @@ pub mod index;
 pub mod manifest;
 pub mod types;
 
-pub use index::{Change, Clock, Endpoint, Entry, HostLabel, Index, Keep, Kind, Kinds, Level, Observer, Port, Protocol, Quiet, Service, ServiceKind, Slice};
+pub use index::{
+    Change, Clock, Endpoint, Entry, HostLabel, Index, Keep, Kind, Kinds, Level, Observer, Port, Protocol, Quiet,
+    Service, ServiceKind, Slice,
+};

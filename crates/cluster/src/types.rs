@@ -382,8 +382,10 @@ mod tests {
 
     #[test]
     fn reads_null_as_absent() {
-        let service: Service =
-            serde_json::from_str(r#"{"metadata":{"name":"a","labels":null},"spec":{"ports":null,"clusterIP":null},"status":null}"#).unwrap();
+        let service: Service = serde_json::from_str(
+            r#"{"metadata":{"name":"a","labels":null},"spec":{"ports":null,"clusterIP":null},"status":null}"#,
+        )
+        .unwrap();
         assert_eq!(service.metadata.name, "a");
         assert_eq!(service.spec, ServiceSpec::default());
     }

@@ -54,7 +54,13 @@ impl Backend {
             Rtype::PTR => self.pointers(question, zone, answer),
             Rtype::SOA => {
                 if is_apex(question, zone) {
-                    push_soa(answer, Section::Answer, zone_as_asked(question, zone), self.config.ttl, self.index.serial());
+                    push_soa(
+                        answer,
+                        Section::Answer,
+                        zone_as_asked(question, zone),
+                        self.config.ttl,
+                        self.index.serial(),
+                    );
                 }
                 outcome(true, answer)
             }
@@ -162,7 +168,14 @@ impl Backend {
             Found::Version => {
                 let mut text = vec![u8::try_from(DNS_VERSION.len()).unwrap_or(0)];
                 text.extend_from_slice(DNS_VERSION);
-                answer.push_wire(Section::Answer, question.name().as_slice(), Rtype::TXT, Class::IN, DNS_VERSION_TTL, &text);
+                answer.push_wire(
+                    Section::Answer,
+                    question.name().as_slice(),
+                    Rtype::TXT,
+                    Class::IN,
+                    DNS_VERSION_TTL,
+                    &text,
+                );
                 Outcome::Answered
             }
             Found::Service { entry, detail } => {
@@ -220,7 +233,9 @@ impl Backend {
         let mut target = first;
         for _ in 0..=CNAME_CHAIN_MAX + 1 {
             // A name at or above its own target's would lead round in a circle.
-            let doubled = answer.records(Section::Answer).any(|record| record.owner() == &owner && record.target().is_some_and(|known| known == &target));
+            let doubled = answer
+                .records(Section::Answer)
+                .any(|record| record.owner() == &owner && record.target().is_some_and(|known| known == &target));
             if target.ends_with(&owner) || doubled {
                 break;
             }

@@ -84,12 +84,16 @@ impl Backend {
         let Some(service) = entry.service() else { return Found::Nothing };
         match &service.kind {
             // CoreDNS: an external name has neither endpoints nor ports, and one that is an address is none.
-            ServiceKind::ExternalName(target) if detail == Detail::Whole && target.parse::<IpAddr>().is_err() => match owned(target) {
-                Some(target) => Found::External { target },
-                None => Found::Nothing,
-            },
+            ServiceKind::ExternalName(target) if detail == Detail::Whole && target.parse::<IpAddr>().is_err() => {
+                match owned(target) {
+                    Some(target) => Found::External { target },
+                    None => Found::Nothing,
+                }
+            }
             ServiceKind::ExternalName(_) => Found::Nothing,
-            ServiceKind::ClusterIp if self.config.ignore_empty && entry.slices().all(|slice| slice.is_empty()) => Found::Nothing,
+            ServiceKind::ClusterIp if self.config.ignore_empty && entry.slices().all(|slice| slice.is_empty()) => {
+                Found::Nothing
+            }
             ServiceKind::ClusterIp | ServiceKind::Headless => Found::Service { entry, detail },
         }
     }
@@ -104,7 +108,8 @@ impl Backend {
             PodMode::Disabled => None,
             PodMode::Insecure => Some(address),
             PodMode::Verified => {
-                let lives = |pod: &Arc<catena_cluster::index::Pod>| pod.namespace().as_bytes().eq_ignore_ascii_case(namespace);
+                let lives =
+                    |pod: &Arc<catena_cluster::index::Pod>| pod.namespace().as_bytes().eq_ignore_ascii_case(namespace);
                 // Only the spelling that the API uses counts.
                 (spelled == address.to_string() && self.index.pods_at(address).iter().any(lives)).then_some(address)
             }
@@ -118,7 +123,12 @@ impl Backend {
         match detail {
             Detail::Zone { .. } if !headless => false,
             Detail::Zone { zone, prefer } => {
-                let here = endpoints(entry, &|endpoint| endpoint.zone.is_some_and(|own| own.as_bytes() == &**zone), (b"", b""), visit);
+                let here = endpoints(
+                    entry,
+                    &|endpoint| endpoint.zone.is_some_and(|own| own.as_bytes() == &**zone),
+                    (b"", b""),
+                    visit,
+                );
                 if !here && *prefer {
                     endpoints(entry, &|_| true, (b"", b""), visit);
                 }
@@ -136,7 +146,8 @@ impl Backend {
     /// Visits the names of a reverse look-up, as endpoint and entry: of the first Service with this cluster address, or else of
     /// every endpoint. CoreDNS: plugin/kubernetes/reverse.go.
     pub(crate) fn visit_reverse(&self, address: IpAddr, visit: &mut dyn FnMut(&Entry, Option<Endpoint<'_>>)) {
-        let shown = |entry: &Arc<Entry>| self.config.namespaces.is_empty() || self.is_exposed(entry.namespace().as_bytes());
+        let shown =
+            |entry: &Arc<Entry>| self.config.namespaces.is_empty() || self.is_exposed(entry.namespace().as_bytes());
         if let Some(entry) = self.index.services_at(address).iter().find(|entry| shown(entry)) {
             return visit(entry, None);
         }
@@ -159,7 +170,9 @@ impl Backend {
                     service.cluster_ips.iter().for_each(|ip| visit(Some(&entry), None, *ip));
                     continue;
                 }
-                for slice in entry.slices().filter(|slice| slice.endpoints().any(|endpoint| endpoint.address == *address)) {
+                for slice in
+                    entry.slices().filter(|slice| slice.endpoints().any(|endpoint| endpoint.address == *address))
+                {
                     slice.endpoints().for_each(|endpoint| visit(Some(&entry), Some(endpoint), endpoint.address));
                 }
             }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use catena_cluster::api::{Access, TlsFiles};
 use catena_cluster::index::Keep;
 use catena_cluster::manifest::Manifests;
-use catena_core::prelude::*;
 use catena_core::Span;
+use catena_core::prelude::*;
 use catena_gocompat::duration::GoDuration;
 use catena_gocompat::number::atoi;
 
@@ -125,7 +125,16 @@ pub(crate) fn parse(cx: &mut Setup<'_>) -> Result<(Config, Start), Diagnostic> {
         fall: Fallthrough::default(),
     };
     let timeout = Duration::from_secs(5);
-    let mut draft = Draft { config, timeout, span, endpoint: None, tls: None, kubeconfig: None, manifests: Vec::new(), of_api: None };
+    let mut draft = Draft {
+        config,
+        timeout,
+        span,
+        endpoint: None,
+        tls: None,
+        kubeconfig: None,
+        manifests: Vec::new(),
+        of_api: None,
+    };
     while words.next_block() {
         draft.property(cx, &mut words)?;
     }
@@ -176,15 +185,23 @@ impl Draft {
             "startup_timeout" => {
                 let given = some_args(words)?[0];
                 let parsed = GoDuration::parse(given);
-                let parsed = parsed.map_err(|error| words.plain_err(format!("failed to parse startup_timeout: {given}, {error}")))?;
+                let parsed = parsed
+                    .map_err(|error| words.plain_err(format!("failed to parse startup_timeout: {given}, {error}")))?;
                 // A time before now is none.
                 self.timeout = parsed.to_std().unwrap_or_default();
             }
             "manifests" => self.manifests(cx, words)?,
             "endpoint" | "tls" | "kubeconfig" => self.access(cx, words)?,
-            "labels" | "namespace_labels" | "multicluster" | "apiserver_qps" | "apiserver_burst" | "apiserver_max_inflight" => {
+            "labels"
+            | "namespace_labels"
+            | "multicluster"
+            | "apiserver_qps"
+            | "apiserver_burst"
+            | "apiserver_max_inflight" => {
                 let property = words.val();
-                return Err(words.plain_err(format!("property '{property}' is not supported yet")).with_label("not supported yet"));
+                return Err(words
+                    .plain_err(format!("property '{property}' is not supported yet"))
+                    .with_label("not supported yet"));
             }
             _ => return Err(words.unknown_property(&PROPERTIES)),
         }
@@ -210,7 +227,9 @@ impl Draft {
                 let urls = some_args(words)?;
                 if urls.len() > 1 {
                     let used = urls[0];
-                    cx.log().warning(format_args!("Multiple endpoints have been deprecated, only the first specified endpoint '{used}' is used"));
+                    cx.log().warning(format_args!(
+                        "Multiple endpoints have been deprecated, only the first specified endpoint '{used}' is used"
+                    ));
                 }
                 self.endpoint = Some(urls[0].to_owned());
             }
@@ -269,7 +288,10 @@ pub(crate) fn at(span: Option<Span>, error: Diagnostic) -> Diagnostic {
 fn read_manifests(paths: Vec<(PathBuf, Span)>) -> Result<Manifests, Diagnostic> {
     Manifests::read(paths.iter().map(|(path, _)| path.clone()).collect()).map_err(|errors| {
         let mut shown = errors.iter().map(ToString::to_string);
-        let span = errors.first().and_then(|error| paths.iter().find(|(path, _)| error.file.starts_with(path))).map(|(_, span)| *span);
+        let span = errors
+            .first()
+            .and_then(|error| paths.iter().find(|(path, _)| error.file.starts_with(path)))
+            .map(|(_, span)| *span);
         let error = Diagnostic::error(shown.next().unwrap_or_default()).with_label("read from here");
         shown.fold(at(span, error), Diagnostic::with_note)
     })
@@ -291,7 +313,8 @@ fn pod_mode(words: &mut Cursor<'_>) -> Result<PodMode, Diagnostic> {
         "insecure" => Ok(PodMode::Insecure),
         "verified" => Ok(PodMode::Verified),
         _ => {
-            let wrong = words.plain_err(format!("wrong value for pods: {mode},  must be one of: disabled, verified, insecure"));
+            let wrong =
+                words.plain_err(format!("wrong value for pods: {mode},  must be one of: disabled, verified, insecure"));
             Err(words.with_nearest(wrong, &["disabled", "verified", "insecure"]))
         }
     }

@@ -58,7 +58,9 @@ pub(crate) fn rfc3339(text: &str) -> Option<Duration> {
     let (date, rest) = text.split_once('T')?;
     let zone_at = rest.find(['Z', '+', '-'])?;
     let (time, zone) = rest.split_at(zone_at);
-    let mut date = date.splitn(3, '-').map(|part| part.parse::<i64>().ok().filter(|_| part.bytes().all(|byte| byte.is_ascii_digit())));
+    let mut date = date
+        .splitn(3, '-')
+        .map(|part| part.parse::<i64>().ok().filter(|_| part.bytes().all(|byte| byte.is_ascii_digit())));
     let (year, month, day) = (date.next()??, date.next()??, date.next()??);
     if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return None;
@@ -111,7 +113,15 @@ mod tests {
         assert_eq!(seconds("2024-02-29T12:30:15.5Z"), Some(1_709_209_815.5));
         assert_eq!(seconds("2024-03-01T00:30:00+01:00"), seconds("2024-02-29T23:30:00Z"));
         assert_eq!(seconds("2023-12-31T23:00:00-02:00"), seconds("2024-01-01T01:00:00Z"));
-        for bad in ["", "yesterday", "2024-13-01T00:00:00Z", "2024-01-01T25:00:00Z", "2024-01-01", "2024-01-01T00:00:00", "2024-01-01T00:00:00+x"] {
+        for bad in [
+            "",
+            "yesterday",
+            "2024-13-01T00:00:00Z",
+            "2024-01-01T25:00:00Z",
+            "2024-01-01",
+            "2024-01-01T00:00:00",
+            "2024-01-01T00:00:00+x",
+        ] {
             assert_eq!(seconds(bad), None, "{bad}");
         }
     }

@@ -86,9 +86,11 @@ impl Service for Source {
 
 impl Source {
     async fn follow(&self, access: Access) -> Result<Task, Diagnostic> {
-        let api = access.client().await.map_err(|error| Diagnostic::error(error.to_string()).with_prefix("kubernetes"))?;
+        let api =
+            access.client().await.map_err(|error| Diagnostic::error(error.to_string()).with_prefix("kubernetes"))?;
         let config = &self.backend.config;
-        let watches = Watches { slices: config.endpoints, pods: config.pods == PodMode::Verified, ..Watches::default() };
+        let watches =
+            Watches { slices: config.endpoints, pods: config.pods == PodMode::Verified, ..Watches::default() };
         let index = Arc::clone(&self.backend.index);
         index.require(watches.kinds());
         Ok(Box::pin(api::run(api, watches, Timing::default(), index)))

@@ -84,7 +84,15 @@ fn server(properties: &str) -> (Kit, TempDir) {
 fn ask(kit: &Kit, question: &str) -> String {
     let seen = kit.ask_for(question);
     let section = |records: &[String]| {
-        let short = |record: &String| record.split_whitespace().enumerate().filter(|(at, _)| !matches!(at, 1 | 2)).map(|(_, word)| word).collect::<Vec<_>>().join(" ");
+        let short = |record: &String| {
+            record
+                .split_whitespace()
+                .enumerate()
+                .filter(|(at, _)| !matches!(at, 1 | 2))
+                .map(|(_, word)| word)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
         let mut all: Vec<String> = records.iter().map(short).collect();
         all.sort();
         all.join(", ")
@@ -136,7 +144,10 @@ fn headless_services_have_their_endpoints() {
     expect(
         "",
         &[
-            ("db.shop.svc.cluster.local A", "NOERROR | db.shop.svc.cluster.local. A 10.1.0.1, db.shop.svc.cluster.local. A 10.1.0.2"),
+            (
+                "db.shop.svc.cluster.local A",
+                "NOERROR | db.shop.svc.cluster.local. A 10.1.0.1, db.shop.svc.cluster.local. A 10.1.0.2",
+            ),
             (
                 "db.shop.svc.Cluster.local SRV",
                 "NOERROR | db.shop.svc.Cluster.local. SRV 0 50 5432 10-1-0-2.db.shop.svc.Cluster.local., db.shop.svc.Cluster.local. SRV 0 50 5432 DB-0.db.shop.svc.Cluster.local. | 10-1-0-2.db.shop.svc.Cluster.local. A 10.1.0.2, DB-0.db.shop.svc.Cluster.local. A 10.1.0.1",
@@ -174,7 +185,10 @@ fn an_empty_name_is_there_without_records() {
 fn the_soa_record_keeps_the_spelling_of_the_zone_and_no_more_than_five_minutes() {
     let (kit, _folder) = server("ttl 3600");
     let seen = kit.ask_for("none.shop.svc.Cluster.local A");
-    assert!(seen.authority[0].starts_with("Cluster.local. 300 IN SOA ns.dns.Cluster.local. hostmaster.Cluster.local. "), "{seen:?}");
+    assert!(
+        seen.authority[0].starts_with("Cluster.local. 300 IN SOA ns.dns.Cluster.local. hostmaster.Cluster.local. "),
+        "{seen:?}"
+    );
     assert!(seen.authority[0].ends_with(" 7200 1800 86400 3600"), "{seen:?}");
     assert_eq!(seen.flags, ["qr", "aa", "rd"]);
 }
@@ -184,7 +198,10 @@ fn external_names_are_followed_within_the_zone() {
     expect(
         "",
         &[
-            ("alias.shop.svc.cluster.local A", "NOERROR | alias.shop.svc.cluster.local. CNAME web.shop.svc.cluster.local., web.shop.svc.cluster.local. A 10.96.0.1"),
+            (
+                "alias.shop.svc.cluster.local A",
+                "NOERROR | alias.shop.svc.cluster.local. CNAME web.shop.svc.cluster.local., web.shop.svc.cluster.local. A 10.96.0.1",
+            ),
             (
                 "second.shop.svc.cluster.local A",
                 "NOERROR | Alias.shop.svc.cluster.local. CNAME web.shop.svc.cluster.local., second.shop.svc.cluster.local. CNAME Alias.shop.svc.cluster.local., web.shop.svc.cluster.local. A 10.96.0.1",
@@ -193,7 +210,10 @@ fn external_names_are_followed_within_the_zone() {
             ("number.shop.svc.cluster.local A", "NXDOMAIN"),
             ("x.alias.shop.svc.cluster.local A", "NXDOMAIN"),
             ("alias.shop.svc.cluster.local SRV", "NOERROR"),
-            ("alias.shop.svc.cluster.local CNAME", "NOERROR | alias.shop.svc.cluster.local. CNAME web.shop.svc.cluster.local."),
+            (
+                "alias.shop.svc.cluster.local CNAME",
+                "NOERROR | alias.shop.svc.cluster.local. CNAME web.shop.svc.cluster.local.",
+            ),
             ("away.shop.svc.cluster.local A", "NOERROR | away.shop.svc.cluster.local. CNAME www.example.org."),
         ],
     );
@@ -207,7 +227,10 @@ fn pods_have_the_names_that_the_mode_gives() {
         &[
             ("192-0-2-7.shop.pod.cluster.local A", "NOERROR | 192-0-2-7.shop.pod.cluster.local. A 192.0.2.7"),
             ("192-0-2-7.shop.pod.cluster.local AAAA", "NOERROR"),
-            ("2001-db8--7.shop.pod.cluster.local AAAA", "NOERROR | 2001-db8--7.shop.pod.cluster.local. AAAA 2001:db8::7"),
+            (
+                "2001-db8--7.shop.pod.cluster.local AAAA",
+                "NOERROR | 2001-db8--7.shop.pod.cluster.local. AAAA 2001:db8::7",
+            ),
             ("192-0-2-300.shop.pod.cluster.local A", "NXDOMAIN"),
             ("192-0-2-7.none.pod.cluster.local A", "NXDOMAIN"),
             ("x.192-0-2-7.shop.pod.cluster.local A", "NOERROR | x.192-0-2-7.shop.pod.cluster.local. A 192.0.2.7"),
@@ -246,7 +269,14 @@ fn reverse_names_give_the_service_or_else_its_endpoints() {
 
 #[test]
 fn namespaces_limits_what_is_answered() {
-    expect("namespaces empty\nnamespaces other", &[("web.shop.svc.cluster.local A", "NXDOMAIN"), ("empty.svc.cluster.local A", "NOERROR"), ("1.0.96.10.in-addr.arpa PTR", "NXDOMAIN")]);
+    expect(
+        "namespaces empty\nnamespaces other",
+        &[
+            ("web.shop.svc.cluster.local A", "NXDOMAIN"),
+            ("empty.svc.cluster.local A", "NOERROR"),
+            ("1.0.96.10.in-addr.arpa PTR", "NXDOMAIN"),
+        ],
+    );
     expect("namespaces shop", &[("web.shop.svc.cluster.local A", "NOERROR | web.shop.svc.cluster.local. A 10.96.0.1")]);
 }
 
@@ -266,7 +296,10 @@ fn zonal_names_pick_endpoints_of_a_topology_zone() {
     expect(
         "zonal",
         &[
-            ("west.pin._zone.db.shop.svc.cluster.local A", "NOERROR | west.pin._zone.db.shop.svc.cluster.local. A 10.1.0.1"),
+            (
+                "west.pin._zone.db.shop.svc.cluster.local A",
+                "NOERROR | west.pin._zone.db.shop.svc.cluster.local. A 10.1.0.1",
+            ),
             ("north.pin._zone.db.shop.svc.cluster.local A", "NOERROR"),
             ("north.pin._zone.db.shop.svc.cluster.local TXT", "NOERROR"),
             (
@@ -295,7 +328,10 @@ fn the_name_servers_are_this_hosts_service() {
     assert_eq!(ask(&served, "ns.dns.cluster.local A"), "NOERROR | ns.dns.cluster.local. A 10.96.0.10");
     assert_eq!(ask(&served, "ns.dns.cluster.local TXT"), "NXDOMAIN");
     let alone = kit("192.0.2.6");
-    assert_eq!(ask(&alone, "cluster.local NS"), "NOERROR | cluster.local. NS ns.dns.cluster.local. | ns.dns.cluster.local. A 192.0.2.6");
+    assert_eq!(
+        ask(&alone, "cluster.local NS"),
+        "NOERROR | cluster.local. NS ns.dns.cluster.local. | ns.dns.cluster.local. A 192.0.2.6"
+    );
     assert_eq!(ask(&alone, "ns.dns.cluster.local AAAA"), "NOERROR");
 }
 
@@ -334,10 +370,22 @@ fn mistakes_are_told_in_corednss_words() {
         ("kubernetes {\nnames\n}", "Corefile:3 - Error during parsing: unknown property 'names'"),
         ("kubernetes {\nignore it\n}", "unable to parse ignore value: 'it'"),
         ("kubernetes {\nstartup_timeout x\n}", "failed to parse startup_timeout: x, time: invalid duration \"x\""),
-        ("kubernetes {\nzonal\nnoendpoints\n}", "Corefile:5 - Error during parsing: zonal requires the endpoint cache; remove noendpoints"),
-        ("kubernetes {\nendpoint\n}", "Corefile:3 - Error during parsing: Wrong argument count or unexpected line ending after 'endpoint'"),
-        ("kubernetes {\ntls a b\n}", "Corefile:3 - Error during parsing: Wrong argument count or unexpected line ending after 'b'"),
-        ("kubernetes {\nkubeconfig a\nmanifests b\n}", "Corefile:3 - Error during parsing: 'kubeconfig' and 'manifests' cannot both be set"),
+        (
+            "kubernetes {\nzonal\nnoendpoints\n}",
+            "Corefile:5 - Error during parsing: zonal requires the endpoint cache; remove noendpoints",
+        ),
+        (
+            "kubernetes {\nendpoint\n}",
+            "Corefile:3 - Error during parsing: Wrong argument count or unexpected line ending after 'endpoint'",
+        ),
+        (
+            "kubernetes {\ntls a b\n}",
+            "Corefile:3 - Error during parsing: Wrong argument count or unexpected line ending after 'b'",
+        ),
+        (
+            "kubernetes {\nkubeconfig a\nmanifests b\n}",
+            "Corefile:3 - Error during parsing: 'kubeconfig' and 'manifests' cannot both be set",
+        ),
         ("kubernetes {\nendpoint http://\n}", "invalid endpoint 'http://': empty string"),
         ("kubernetes {\nlabels a=b\n}", "property 'labels' is not supported yet"),
         ("kubernetes\nkubernetes", "this plugin can only be used once per Server Block"),

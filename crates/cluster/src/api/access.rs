@@ -46,7 +46,9 @@ pub enum Access {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The environment or the service account's files are missing; client-go's words.
-    #[error("unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined")]
+    #[error(
+        "unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined"
+    )]
     NotInCluster,
     /// The service account's files cannot be read.
     #[error("unable to load in-cluster configuration: {0}")]
@@ -141,7 +143,10 @@ impl Access {
 }
 
 fn in_cluster() -> Result<Config, ClientError> {
-    if ["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"].iter().any(|name| std::env::var_os(name).is_none_or(|value| value.is_empty())) {
+    if ["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_none_or(|value| value.is_empty()))
+    {
         return Err(ClientError::NotInCluster);
     }
     Config::incluster_env().map_err(|error| ClientError::InCluster(error.to_string()))
@@ -202,7 +207,11 @@ mod tests {
 
     #[tokio::test]
     async fn missing_client_files_are_an_error() {
-        let tls = TlsFiles { certificate: "/nonexistent/c".into(), key: "/nonexistent/k".into(), authority: "/nonexistent/a".into() };
+        let tls = TlsFiles {
+            certificate: "/nonexistent/c".into(),
+            key: "/nonexistent/k".into(),
+            authority: "/nonexistent/a".into(),
+        };
         let access = Access::Endpoint { url: "https://127.0.0.1:1".to_owned(), tls: Some(tls) };
         assert!(matches!(access.client().await, Err(ClientError::Client(_))));
     }

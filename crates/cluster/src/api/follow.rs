@@ -11,12 +11,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::Timing;
 use super::access::Api;
 use super::lines::{LINE_BYTES_MAX, Lines};
 use super::outage::Outage;
 use super::request::{PAGE_BYTES_MAX, Status, Trouble, collect, encode, get, piece};
 use super::resource::Resource;
-use super::Timing;
 use crate::index::{Index, Kind, Level};
 
 /// How many objects a page of a list has, at first.
@@ -89,7 +89,14 @@ struct BookmarkAnnotations {
 }
 
 impl Follower {
-    pub(super) fn new(kind: Kind, api: Api, selector: &str, timing: Timing, index: Arc<Index>, outage: Arc<Outage>) -> Self {
+    pub(super) fn new(
+        kind: Kind,
+        api: Api,
+        selector: &str,
+        timing: Timing,
+        index: Arc<Index>,
+        outage: Arc<Outage>,
+    ) -> Self {
         Self {
             kind,
             api,
@@ -190,11 +197,14 @@ impl Follower {
         let mut settled = false;
         let mut lines = Lines::default();
         loop {
-            let silence_max = self.timing.silence_max + if listing { Duration::ZERO } else { Duration::from_secs_f64(seconds) };
+            let silence_max =
+                self.timing.silence_max + if listing { Duration::ZERO } else { Duration::from_secs_f64(seconds) };
             let piece = self.next_piece(&mut body, listing, &mut settled, silence_max).await?;
             let Some(piece) = piece else { break };
             self.index.heard(self.kind, true);
-            lines.push(&piece).map_err(|_too_long| Trouble::Broken(format!("a watch event is longer than {LINE_BYTES_MAX} bytes")))?;
+            lines
+                .push(&piece)
+                .map_err(|_too_long| Trouble::Broken(format!("a watch event is longer than {LINE_BYTES_MAX} bytes")))?;
             while let Some(line) = lines.next() {
                 self.event::<T>(line, &mut listing)?;
             }
@@ -210,7 +220,13 @@ impl Follower {
     }
 
     /// The next piece of a watch. One that stays open for a while works, though nothing may happen in it for long.
-    async fn next_piece(&mut self, body: &mut Body, listing: bool, settled: &mut bool, silence_max: Duration) -> Result<Option<Bytes>, Trouble> {
+    async fn next_piece(
+        &mut self,
+        body: &mut Body,
+        listing: bool,
+        settled: &mut bool,
+        silence_max: Duration,
+    ) -> Result<Option<Bytes>, Trouble> {
         if !listing && !*settled {
             if let Ok(piece) = timeout(WATCH_MIN, piece(body, silence_max)).await {
                 return piece;

@@ -71,7 +71,9 @@ impl Default for Timing {
 /// Call [`Index::require`] with [`Watches::kinds`] first, so that nobody takes an empty index for one in step.
 pub async fn run(api: Api, watches: Watches, timing: Timing, index: Arc<Index>) {
     let outage = Arc::new(Outage::new(Arc::clone(&index)));
-    let follower = |kind: Kind, selector: &str| Follower::new(kind, api.clone(), selector, timing, Arc::clone(&index), Arc::clone(&outage));
+    let follower = |kind: Kind, selector: &str| {
+        Follower::new(kind, api.clone(), selector, timing, Arc::clone(&index), Arc::clone(&outage))
+    };
     let services = follower(Kind::Services, &watches.labels).run::<types::Service>();
     let namespaces = follower(Kind::Namespaces, &watches.namespace_labels).run::<types::Namespace>();
     let slices = async {

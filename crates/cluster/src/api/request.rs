@@ -76,7 +76,13 @@ fn reason(code: u16) -> String {
 }
 
 /// Asks, and returns the body of an answer that is not an error.
-pub(super) async fn get(api: &Api, index: &Index, path: &str, streaming: bool, silence_max: Duration) -> Result<Body, Trouble> {
+pub(super) async fn get(
+    api: &Api,
+    index: &Index,
+    path: &str,
+    streaming: bool,
+    silence_max: Duration,
+) -> Result<Body, Trouble> {
     let request = Request::get(path).header(ACCEPT, "application/json").body(Body::empty());
     let request = request.map_err(|error| Trouble::Broken(error.to_string()))?;
     let start = Instant::now();
@@ -89,12 +95,17 @@ pub(super) async fn get(api: &Api, index: &Index, path: &str, streaming: bool, s
     let response = answer
         .map_err(|_elapsed| Trouble::Broken(format!("no answer from {} in {silence_max:?}", api.host)))?
         .map_err(|error| Trouble::Broken(innermost(&error)))?;
-    if response.status().is_success() { Ok(response.into_body()) } else { Err(refusal(response, streaming, silence_max).await) }
+    if response.status().is_success() {
+        Ok(response.into_body())
+    } else {
+        Err(refusal(response, streaming, silence_max).await)
+    }
 }
 
 async fn refusal(response: Response<Body>, streaming: bool, silence_max: Duration) -> Trouble {
     let code = response.status().as_u16();
-    let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    let wait =
+        response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
     let wait = wait.map(|seconds: u64| Duration::from_secs(seconds.min(RETRY_AFTER_SECONDS_MAX)));
     let text = collect(response.into_body(), ERROR_BYTES_MAX, silence_max).await.unwrap_or_default();
     serde_json::from_slice::<Status>(&text).unwrap_or_default().into_trouble(code, streaming, wait)

@@ -160,7 +160,14 @@ async fn streams_a_list_and_then_follows_events() {
         others(target).unwrap_or_else(|| {
             assert!(target.contains("sendInitialEvents=true"), "{target}");
             let changed = event("MODIFIED", &object("web", 5).replace("10.96.0.1", "10.96.0.2"));
-            let lines = vec![added("web", 3), added("old", 1), listed(4), changed, event("DELETED", &object("old", 6)), added("new", 7)];
+            let lines = vec![
+                added("web", 3),
+                added("old", 1),
+                listed(4),
+                changed,
+                event("DELETED", &object("old", 6)),
+                added("new", 7),
+            ];
             Answer::Stays(lines)
         })
     })
@@ -177,7 +184,14 @@ async fn reads_pages_where_lists_are_not_streamed() {
     let world = World::start(|target| {
         others(target).unwrap_or_else(|| {
             let page = |name: &str, next: &str| {
-                Answer::Whole(200, "", format!(r#"{{"metadata":{{"resourceVersion":"9","continue":"{next}"}},"items":[{}]}}"#, object(name, 1)))
+                Answer::Whole(
+                    200,
+                    "",
+                    format!(
+                        r#"{{"metadata":{{"resourceVersion":"9","continue":"{next}"}},"items":[{}]}}"#,
+                        object(name, 1)
+                    ),
+                )
             };
             match target {
                 _ if target.contains("sendInitialEvents") => refused(422, "", "sendInitialEvents is forbidden"),
@@ -247,7 +261,8 @@ async fn half_a_line_is_not_lost_but_asked_for_again() {
 
 #[tokio::test]
 async fn an_object_of_the_wrong_shape_is_skipped_and_said_once() {
-    let wrong = |name: &str| event("ADDED", &format!(r#"{{"metadata":{{"name":"{name}","namespace":"shop"}},"spec":7}}"#));
+    let wrong =
+        |name: &str| event("ADDED", &format!(r#"{{"metadata":{{"name":"{name}","namespace":"shop"}},"spec":7}}"#));
     let world = World::start(move |target| {
         others(target).unwrap_or_else(|| Answer::Stays(vec![wrong("bad"), wrong("worse"), added("web", 1), listed(2)]))
     })
@@ -260,7 +275,10 @@ async fn an_object_of_the_wrong_shape_is_skipped_and_said_once() {
 
 #[tokio::test]
 async fn answers_from_what_is_known_while_the_api_is_away_and_forgets_what_went_meanwhile() {
-    let mut world = World::start(|target| others(target).unwrap_or_else(|| Answer::Stays(vec![added("kept", 1), added("went", 2), listed(2)]))).await;
+    let mut world = World::start(|target| {
+        others(target).unwrap_or_else(|| Answer::Stays(vec![added("kept", 1), added("went", 2), listed(2)]))
+    })
+    .await;
     world.index.synced().await;
     world.server = None;
     world.until("notice", |world| world.logged("Error") > 0).await;
@@ -268,7 +286,9 @@ async fn answers_from_what_is_known_while_the_api_is_away_and_forgets_what_went_
     assert!(world.knows("kept") && world.knows("went") && world.index.is_synced());
     let listener = TcpListener::bind(world.address).await.unwrap();
     world.listen(listener, |target| match target {
-        _ if target.contains("sendInitialEvents") => others(target).unwrap_or_else(|| Answer::Stays(vec![added("kept", 1), listed(9)])),
+        _ if target.contains("sendInitialEvents") => {
+            others(target).unwrap_or_else(|| Answer::Stays(vec![added("kept", 1), listed(9)]))
+        }
         _ => Answer::Ends(vec![gone()]),
     });
     world.until("return", |world| !world.knows("went") && world.logged("in step again") == 1).await;
@@ -307,7 +327,12 @@ async fn selectors_go_with_every_request() {
         }),
     ));
     let index = Arc::new(Index::new(Keep::default(), Arc::new(crate::Quiet)));
-    let watches = Watches { slices: true, pods: true, labels: "app in (a, b)".to_owned(), namespace_labels: "env=dev".to_owned() };
+    let watches = Watches {
+        slices: true,
+        pods: true,
+        labels: "app in (a, b)".to_owned(),
+        namespace_labels: "env=dev".to_owned(),
+    };
     index.require(watches.kinds());
     tasks.spawn(run(access.client().await.unwrap(), watches, Timing::default(), Arc::clone(&index)));
     index.synced().await;

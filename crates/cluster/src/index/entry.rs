@@ -24,7 +24,10 @@ pub enum Protocol {
 impl Protocol {
     /// Reads the API's spelling in any case; what is unknown is [`Protocol::Unset`].
     pub fn parse(text: &str) -> Self {
-        [Self::Tcp, Self::Udp, Self::Sctp].into_iter().find(|known| known.label().eq_ignore_ascii_case(text)).unwrap_or(Self::Unset)
+        [Self::Tcp, Self::Udp, Self::Sctp]
+            .into_iter()
+            .find(|known| known.label().eq_ignore_ascii_case(text))
+            .unwrap_or(Self::Unset)
     }
 
     /// The label for it in a name, without the underscore; empty for [`Protocol::Unset`].
@@ -93,7 +96,10 @@ pub struct Service {
 
 impl PartialEq for Service {
     fn eq(&self, other: &Self) -> bool {
-        self.kind == other.kind && self.cluster_ips == other.cluster_ips && self.ports == other.ports && self.external == other.external
+        self.kind == other.kind
+            && self.cluster_ips == other.cluster_ips
+            && self.ports == other.ports
+            && self.external == other.external
     }
 }
 

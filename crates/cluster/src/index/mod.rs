@@ -24,7 +24,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use foldhash::fast::RandomState;
 
-pub use entry::{Endpoint, Endpoints, Entry, External, HostLabel, LABEL_MAX, Pod, Port, Protocol, Service, ServiceKind, Slice};
+pub use entry::{
+    Endpoint, Endpoints, Entry, External, HostLabel, LABEL_MAX, Pod, Port, Protocol, Service, ServiceKind, Slice,
+};
 pub use state::{Kind, Kinds};
 use table::{AddressMap, Table, spread};
 
@@ -115,7 +117,10 @@ pub struct Index {
 
 impl std::fmt::Debug for Index {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Index").field("entries", &self.entries.len()).field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Index")
+            .field("entries", &self.entries.len())
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -164,13 +169,21 @@ impl Index {
 
     /// The entries of which a slice has this ready address, in order of namespace and name.
     pub fn endpoints_at(&self, address: IpAddr) -> Vec<Arc<Entry>> {
-        self.at(&self.endpoint_addresses, address, |entry| entry.endpoints().any(|(_, endpoint)| endpoint.address == address))
+        self.at(&self.endpoint_addresses, address, |entry| {
+            entry.endpoints().any(|(_, endpoint)| endpoint.address == address)
+        })
     }
 
     fn at(&self, map: &AddressMap, address: IpAddr, has: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
         let mut found = Vec::new();
         for key in map.keys(address) {
-            found.extend(self.entries.read(key).iter_hash(spread(key)).filter(|entry| entry.key == key && has(entry)).map(Arc::clone));
+            found.extend(
+                self.entries
+                    .read(key)
+                    .iter_hash(spread(key))
+                    .filter(|entry| entry.key == key && has(entry))
+                    .map(Arc::clone),
+            );
         }
         found.sort_unstable_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         found

@@ -79,7 +79,8 @@ pub(super) fn service(names: &mut Interner, given: &types::Service, keep: Keep, 
 }
 
 fn external(given: &types::Service) -> Box<[External]> {
-    let ingress = given.status.load_balancer.ingress.iter().map(|one| if one.ip.is_empty() { &one.hostname } else { &one.ip });
+    let ingress =
+        given.status.load_balancer.ingress.iter().map(|one| if one.ip.is_empty() { &one.hostname } else { &one.ip });
     let all = given.spec.external_ips.iter().chain(ingress).filter(|text| !text.is_empty());
     all.map(|text| address(text).map_or_else(|| External::Name(text.as_str().into()), External::Address)).collect()
 }
@@ -88,10 +89,14 @@ fn external(given: &types::Service) -> Box<[External]> {
 /// no controller writes, nothing is.
 pub(super) fn slice(names: &mut Interner, given: &types::EndpointSlice, keep: Keep, mark: u32) -> Slice {
     let ready = given.endpoints.iter().filter(|endpoint| endpoint.conditions.ready.unwrap_or(true));
-    let each = ready.flat_map(|endpoint| endpoint.addresses.iter().filter_map(move |text| Some((endpoint, address(text)?))));
+    let each =
+        ready.flat_map(|endpoint| endpoint.addresses.iter().filter_map(move |text| Some((endpoint, address(text)?))));
     let (endpoints, addresses): (Vec<&types::Endpoint>, Vec<IpAddr>) = each.unzip();
     let zones: Vec<String> = if keep.zones {
-        endpoints.iter().map(|endpoint| endpoint.zone.as_deref().map_or_else(String::new, str::to_ascii_lowercase)).collect()
+        endpoints
+            .iter()
+            .map(|endpoint| endpoint.zone.as_deref().map_or_else(String::new, str::to_ascii_lowercase))
+            .collect()
     } else {
         Vec::new()
     };
@@ -118,7 +123,11 @@ fn host(endpoint: &types::Endpoint, keep: Keep) -> &str {
 }
 
 fn one_port(names: &mut Interner, name: &str, number: Option<i32>, protocol: &str) -> Port {
-    Port { name: names.name(name), number: number.and_then(|port| u16::try_from(port).ok()), protocol: Protocol::parse(protocol) }
+    Port {
+        name: names.name(name),
+        number: number.and_then(|port| u16::try_from(port).ok()),
+        protocol: Protocol::parse(protocol),
+    }
 }
 
 fn ports_or_sentinel(names: &mut Interner, mut ports: Vec<Port>) -> Arc<[Port]> {

@@ -137,7 +137,8 @@ impl Index {
     /// For how many seconds the data may have been out of date: 0 while every required kind has a source that speaks.
     pub fn stale_seconds(&self) -> u64 {
         let required = Kinds(self.state.required.load(Ordering::Acquire));
-        let away = Kind::ALL.into_iter().filter(|kind| required.has(*kind)).map(|kind| &self.state.kinds[kind as usize]);
+        let away =
+            Kind::ALL.into_iter().filter(|kind| required.has(*kind)).map(|kind| &self.state.kinds[kind as usize]);
         let away = away.filter(|one| !one.connected.load(Ordering::Relaxed));
         let now = (self.clock)();
         away.map(|one| now.saturating_sub(one.heard.load(Ordering::Relaxed))).max().unwrap_or(0)

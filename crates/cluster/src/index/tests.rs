@@ -195,7 +195,11 @@ fn is_in_step_once_every_required_kind_was_listed() {
 #[test]
 fn the_serial_moves_with_what_answers_show() {
     static NOW: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
-    let index = Index::with_clock(Keep { external: true, ..Keep::default() }, Arc::new(Quiet), Arc::new(|| NOW.fetch_add(1, Ordering::Relaxed)));
+    let index = Index::with_clock(
+        Keep { external: true, ..Keep::default() },
+        Arc::new(Quiet),
+        Arc::new(|| NOW.fetch_add(1, Ordering::Relaxed)),
+    );
     let moved = |apply: &dyn Fn(&Index)| {
         let before = (index.serial(), index.serial_external());
         apply(&index);
@@ -204,7 +208,10 @@ fn the_serial_moves_with_what_answers_show() {
     let web = |spec| service("a", "web", spec);
     assert_eq!(moved(&|i| i.apply_service(&web(json!({"clusterIP": "10.0.0.1"})))), (true, false));
     assert_eq!(moved(&|i| i.apply_service(&web(json!({"clusterIP": "10.0.0.2"})))), (false, false));
-    assert_eq!(moved(&|i| i.apply_service(&web(json!({"clusterIP": "10.0.0.2", "ports": [{"port": 1}]})))), (true, true));
+    assert_eq!(
+        moved(&|i| i.apply_service(&web(json!({"clusterIP": "10.0.0.2", "ports": [{"port": 1}]})))),
+        (true, true)
+    );
     let external = json!({"clusterIP": "10.0.0.2", "ports": [{"port": 1}], "externalIPs": ["192.0.2.1"]});
     assert_eq!(moved(&|i| i.apply_service(&web(external.clone()))), (false, true));
     assert_eq!(moved(&|i| i.apply_service(&web(external.clone()))), (false, false));
@@ -263,9 +270,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         (0_u8..6, 0_u8..8, any::<bool>()).prop_map(|(name, address, headless)| Step::Service(name, address, headless)),
         (0_u8..6).prop_map(Step::DropService),
-        (0_u8..8, 0_u8..6, prop::collection::vec(0_u8..12, 0..5)).prop_map(|(name, owner, ips)| Step::Slice(name, owner, ips)),
+        (0_u8..8, 0_u8..6, prop::collection::vec(0_u8..12, 0..5))
+            .prop_map(|(name, owner, ips)| Step::Slice(name, owner, ips)),
         (0_u8..8).prop_map(Step::DropSlice),
-        (any::<bool>(), prop::collection::btree_set(0_u8..8, 0..8)).prop_map(|(services, kept)| Step::Relist(services, kept)),
+        (any::<bool>(), prop::collection::btree_set(0_u8..8, 0..8))
+            .prop_map(|(services, kept)| Step::Relist(services, kept)),
     ];
     prop::collection::vec(step, 1..60)
 }
@@ -328,14 +337,26 @@ fn agree(index: &Index, model: &Model) {
         assert_eq!(entry.is_some(), spec.is_some() || !slices.is_empty());
         let Some(entry) = entry else { continue };
         assert_eq!(entry.service().map(|service| service.kind == ServiceKind::Headless), spec.map(|spec| spec.1));
-        let expected: Vec<IpAddr> = slices.iter().flat_map(|(_, ips)| ips.iter().map(|last| ip(&format!("10.1.0.{last}")))).collect();
+        let expected: Vec<IpAddr> =
+            slices.iter().flat_map(|(_, ips)| ips.iter().map(|last| ip(&format!("10.1.0.{last}")))).collect();
         assert_eq!(entry.endpoints().map(|(_, endpoint)| endpoint.address).collect::<Vec<_>>(), expected);
     }
     for last in 0..12_u8 {
-        let names = |entries: Vec<Arc<Entry>>| entries.iter().map(|entry| entry.name().to_owned()).collect::<BTreeSet<_>>();
-        let holders = model.slices.values().filter(|(_, ips)| ips.contains(&last)).map(|(owner, _)| format!("s{owner}")).collect();
+        let names =
+            |entries: Vec<Arc<Entry>>| entries.iter().map(|entry| entry.name().to_owned()).collect::<BTreeSet<_>>();
+        let holders = model
+            .slices
+            .values()
+            .filter(|(_, ips)| ips.contains(&last))
+            .map(|(owner, _)| format!("s{owner}"))
+            .collect();
         assert_eq!(names(index.endpoints_at(ip(&format!("10.1.0.{last}")))), holders);
-        let owners = model.services.iter().filter(|(_, spec)| **spec == (last, false)).map(|(name, _)| format!("s{name}")).collect();
+        let owners = model
+            .services
+            .iter()
+            .filter(|(_, spec)| **spec == (last, false))
+            .map(|(name, _)| format!("s{name}"))
+            .collect();
         assert_eq!(names(index.services_at(ip(&format!("10.96.0.{last}")))), owners);
     }
     let addresses = model.slices.values().map(|(_, ips)| ips.len()).sum::<usize>();

@@ -55,7 +55,9 @@ impl Index {
         }
         let (shown, external) = old.map_or((true, false), |old| differences(old, &new));
         let new_ips = new.cluster_ips.clone();
-        let after = self.next_entry(&mut writer, key, (namespace, name), before.as_deref(), |entry| entry.service = Some(Arc::new(new)));
+        let after = self.next_entry(&mut writer, key, (namespace, name), before.as_deref(), |entry| {
+            entry.service = Some(Arc::new(new))
+        });
         self.publish(key, after);
         let old_ips = old.map(|old| &*old.cluster_ips).unwrap_or_default();
         new_ips.iter().for_each(|ip| self.cluster_addresses.insert(*ip, key));
@@ -162,7 +164,8 @@ impl Index {
         let key = self.long_key(namespace, name);
         let epoch = self.state.epoch(Kind::Pods);
         let mut writer = self.writer();
-        let old = writer.pods.find(spread(key), |(_, pod)| is_pod(pod, namespace, name)).map(|(_, pod)| Arc::clone(pod));
+        let old =
+            writer.pods.find(spread(key), |(_, pod)| is_pod(pod, namespace, name)).map(|(_, pod)| Arc::clone(pod));
         if let Some(old) = &old {
             old.mark.store(epoch, Ordering::Relaxed);
         }
@@ -179,7 +182,12 @@ impl Index {
         if old.is_some() {
             self.take_pod(&mut writer, key, namespace, name);
         }
-        let new = Arc::new(Pod { namespace: writer.names.name(namespace), name: name.as_str().into(), address, mark: AtomicU32::new(epoch) });
+        let new = Arc::new(Pod {
+            namespace: writer.names.name(namespace),
+            name: name.as_str().into(),
+            address,
+            mark: AtomicU32::new(epoch),
+        });
         writer.pods.insert_unique(spread(key), (key, Arc::clone(&new)), |(key, _)| spread(*key));
         let at = self.pod_key(address);
         self.pods.write(at).insert_unique(spread(at), new, |pod| spread(self.pod_key(pod.address)));
@@ -204,11 +212,15 @@ impl Index {
         let old = |mark: &AtomicU32| mark.load(Ordering::Relaxed) != epoch;
         match kind {
             Kind::Services => {
-                let gone = self.entries.collect(|entry| entry.service.as_ref().filter(|service| old(&service.mark)).map(|_| Arc::clone(entry)));
+                let gone = self.entries.collect(|entry| {
+                    entry.service.as_ref().filter(|service| old(&service.mark)).map(|_| Arc::clone(entry))
+                });
                 gone.iter().for_each(|entry| self.delete_service(&entry.namespace, &entry.name));
             }
             Kind::Slices => {
-                let gone = self.entries.collect(|entry| entry.slices.iter().any(|slice| old(&slice.mark)).then(|| Arc::clone(entry)));
+                let gone = self
+                    .entries
+                    .collect(|entry| entry.slices.iter().any(|slice| old(&slice.mark)).then(|| Arc::clone(entry)));
                 for entry in gone {
                     let slices = entry.slices.iter().filter(|slice| old(&slice.mark));
                     slices.for_each(|slice| self.delete_slice(&entry.namespace, &slice.name));
@@ -235,7 +247,14 @@ impl Index {
     }
 
     /// The entry after the present one, changed by `edit`.
-    fn next_entry(&self, writer: &mut Writer, key: u32, (namespace, name): (&str, &str), before: Option<&Entry>, edit: impl FnOnce(&mut Entry)) -> Entry {
+    fn next_entry(
+        &self,
+        writer: &mut Writer,
+        key: u32,
+        (namespace, name): (&str, &str),
+        before: Option<&Entry>,
+        edit: impl FnOnce(&mut Entry),
+    ) -> Entry {
         let mut next = match before {
             Some(old) => Entry {
                 key,
@@ -245,7 +264,13 @@ impl Index {
                 slices: old.slices.clone(),
             },
             // Service names hardly repeat: they are not interned.
-            None => Entry { key, namespace: writer.names.name(namespace), name: name.into(), service: None, slices: Box::default() },
+            None => Entry {
+                key,
+                namespace: writer.names.name(namespace),
+                name: name.into(),
+                service: None,
+                slices: Box::default(),
+            },
         };
         edit(&mut next);
         next
@@ -275,7 +300,8 @@ impl Index {
     fn holder(&self, writer: &Writer, namespace: &str, slice: &str) -> Option<Arc<Entry>> {
         let id = self.long_key(namespace, slice);
         let keys = writer.slices.iter_hash(spread(id)).filter(|pair| pair.0 == id).map(|pair| pair.1);
-        let holds = |entry: &&Arc<Entry>| entry.namespace.eq_ignore_ascii_case(namespace) && entry.slice(slice).is_some();
+        let holds =
+            |entry: &&Arc<Entry>| entry.namespace.eq_ignore_ascii_case(namespace) && entry.slice(slice).is_some();
         keys.into_iter().find_map(|key| self.entries.read(key).iter_hash(spread(key)).find(holds).map(Arc::clone))
     }
 
@@ -298,7 +324,9 @@ impl Index {
     }
 
     fn take_pod(&self, writer: &mut Writer, key: u32, namespace: &str, name: &str) -> bool {
-        let Ok(found) = writer.pods.find_entry(spread(key), |(_, pod)| is_pod(pod, namespace, name)) else { return false };
+        let Ok(found) = writer.pods.find_entry(spread(key), |(_, pod)| is_pod(pod, namespace, name)) else {
+            return false;
+        };
         let ((_, pod), _) = found.remove();
         let at = self.pod_key(pod.address);
         if let Ok(found) = self.pods.write(at).find_entry(spread(at), |other| Arc::ptr_eq(other, &pod)) {
@@ -309,7 +337,9 @@ impl Index {
 
     fn map_addresses(&self, slice: &Slice, key: u32, add: bool) {
         let each = (0..slice.addresses.len()).filter_map(|at| slice.addresses.get(at));
-        each.for_each(|ip: IpAddr| if add { self.endpoint_addresses.insert(ip, key) } else { self.endpoint_addresses.remove(ip, key) });
+        each.for_each(|ip: IpAddr| {
+            if add { self.endpoint_addresses.insert(ip, key) } else { self.endpoint_addresses.remove(ip, key) }
+        });
     }
 
     /// A key for names that may be longer than labels.
@@ -330,7 +360,8 @@ impl Index {
     }
 
     fn tell(&self, kind: Kind, namespace: &str, name: &str, deleted: bool, triggered: Option<&str>) {
-        self.observer.changed(self, Change { kind, namespace, name, deleted, listed: self.state.is_listing(kind), triggered });
+        self.observer
+            .changed(self, Change { kind, namespace, name, deleted, listed: self.state.is_listing(kind), triggered });
     }
 
     /// Tells the observer of a request.
@@ -348,7 +379,13 @@ impl Index {
     #[cfg(test)]
     pub(super) fn sizes(&self) -> (usize, usize, usize, usize, usize) {
         let writer = self.writer();
-        (self.entries.len(), self.cluster_addresses.len(), self.endpoint_addresses.len(), writer.slices.len(), self.pods.len())
+        (
+            self.entries.len(),
+            self.cluster_addresses.len(),
+            self.endpoint_addresses.len(),
+            writer.slices.len(),
+            self.pods.len(),
+        )
     }
 }
 

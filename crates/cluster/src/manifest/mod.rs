@@ -175,7 +175,11 @@ impl Manifests {
     /// Logs what is wrong with a path, once for as long as it is the same.
     fn say(&mut self, index: &Index, path: &Path, text: &str) {
         if self.said.get(path).is_none_or(|said| said != text) {
-            let kept = if self.files.keys().any(|file| file.starts_with(path)) { "; keeping its last good objects" } else { "" };
+            let kept = if self.files.keys().any(|file| file.starts_with(path)) {
+                "; keeping its last good objects"
+            } else {
+                ""
+            };
             index.log(Level::Error, &format!("{text}{kept}"));
             self.said.insert(path.to_owned(), text.to_owned());
         }

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::yaml::{self, Node};
 use crate::types::{AllLabels, EndpointSlice, Endpoints, Namespace, Pod, Service};
@@ -127,7 +127,8 @@ fn read<T: DeserializeOwned>(node: &Node) -> Result<T, yaml::Error> {
         name: String,
     }
     // A missing name is the object's fault, not some field's.
-    let named = Named::deserialize(node).map_err(|error| yaml::Error { place: error.place.or(Some(node.place)), ..error })?;
+    let named =
+        Named::deserialize(node).map_err(|error| yaml::Error { place: error.place.or(Some(node.place)), ..error })?;
     if named.metadata.name.is_empty() {
         return Err(yaml::Error::at(node.place, "metadata.name is empty"));
     }

@@ -57,7 +57,9 @@ impl Lab {
     fn endpoints(&self, service: &str) -> Vec<String> {
         let Some(entry) = self.index.service(b"default", service.as_bytes()) else { return Vec::new() };
         let ports = entry.endpoints().flat_map(|(slice, endpoint)| {
-            let shown = |port: &crate::Port| format!("{} {} {:?}", endpoint.label(), endpoint.address, port.number.unwrap_or(0));
+            let shown = |port: &crate::Port| {
+                format!("{} {} {:?}", endpoint.label(), endpoint.address, port.number.unwrap_or(0))
+            };
             slice.ports().iter().map(shown).collect::<Vec<_>>()
         });
         ports.collect()
@@ -69,7 +71,9 @@ impl Lab {
 }
 
 fn service(name: &str) -> String {
-    format!("---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{clusterIP: 10.96.0.1, ports: [{{port: 80}}]}}\n")
+    format!(
+        "---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{clusterIP: 10.96.0.1, ports: [{{port: 80}}]}}\n"
+    )
 }
 
 const WEB: &str = "
@@ -79,7 +83,9 @@ spec: {clusterIP: None, selector: {app: web}, ports: [{name: http, port: 80, tar
 ";
 
 fn pod(name: &str, spec: &str, status: &str) -> String {
-    format!("---\nkind: Pod\nmetadata: {{name: {name}, labels: {{app: web, tier: a}}}}\nspec: {spec}\nstatus: {status}\n")
+    format!(
+        "---\nkind: Pod\nmetadata: {{name: {name}, labels: {{app: web, tier: a}}}}\nspec: {spec}\nstatus: {status}\n"
+    )
 }
 
 #[test]
@@ -103,7 +109,14 @@ fn a_selector_finds_its_ready_pods_and_their_named_ports() {
 
 #[test]
 fn a_pod_with_the_services_subdomain_goes_by_its_host_name() {
-    let lab = Lab::of(&[WEB.to_owned(), pod("a", "{hostname: db-0, subdomain: web}", "{podIP: 10.0.0.1}"), pod("b", "{hostname: x, subdomain: other}", "{podIP: 10.0.0.2}")].concat());
+    let lab = Lab::of(
+        &[
+            WEB.to_owned(),
+            pod("a", "{hostname: db-0, subdomain: web}", "{podIP: 10.0.0.1}"),
+            pod("b", "{hostname: x, subdomain: other}", "{podIP: 10.0.0.2}"),
+        ]
+        .concat(),
+    );
     assert_eq!(lab.endpoints("web"), ["db-0 10.0.0.1 0", "10-0-0-2 10.0.0.2 0"]);
 }
 
@@ -131,14 +144,21 @@ fn slices_and_endpoints_of_the_files_win_over_the_selector() {
 
 #[test]
 fn a_namespace_that_objects_live_in_exists() {
-    let lab = Lab::of("kind: Service\nmetadata: {name: a, namespace: shop}\n---\nkind: Namespace\nmetadata: {name: empty}\n");
+    let lab =
+        Lab::of("kind: Service\nmetadata: {name: a, namespace: shop}\n---\nkind: Namespace\nmetadata: {name: empty}\n");
     assert!(lab.index.has_namespace(b"shop") && lab.index.has_namespace(b"EMPTY"));
     assert!(!lab.index.has_namespace(b"default"));
 }
 
 #[test]
 fn a_service_without_an_address_is_answered_by_its_pods() {
-    let lab = Lab::of(&["kind: Service\nmetadata: {name: web}\nspec: {selector: {app: web}}\n".to_owned(), pod("a", "{}", "{podIP: 10.0.0.1}")].concat());
+    let lab = Lab::of(
+        &[
+            "kind: Service\nmetadata: {name: web}\nspec: {selector: {app: web}}\n".to_owned(),
+            pod("a", "{}", "{podIP: 10.0.0.1}"),
+        ]
+        .concat(),
+    );
     assert_eq!(lab.index.service(b"default", b"web").unwrap().service().unwrap().kind, ServiceKind::Headless);
     assert_eq!(lab.endpoints("web"), ["10-0-0-1 10.0.0.1 0"]);
 }

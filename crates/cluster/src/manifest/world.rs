@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::read::Objects;
 use crate::index::{Index, Kind, Kinds};
 use crate::types::{
-    AllLabels, Conditions, Endpoint, EndpointPort, EndpointSlice, Endpoints, Meta, Pod, Service, ServicePort, SliceAnnotations, SliceLabels,
-    TargetPort, TargetRef,
+    AllLabels, Conditions, Endpoint, EndpointPort, EndpointSlice, Endpoints, Meta, Pod, Service, ServicePort,
+    SliceAnnotations, SliceLabels, TargetPort, TargetRef,
 };
 
 type Key<'a> = (&'a str, &'a str);
@@ -43,7 +43,11 @@ pub(super) fn fill<'a>(index: &Index, files: impl Iterator<Item = &'a Objects>) 
     world.services.values().for_each(|service| index.apply_service(service));
     index.finish(Kind::Services);
     index.begin(Kind::Pods);
-    world.pods.values().filter(|pod| is_live(pod) && pod.status.phase != "Unknown").for_each(|pod| index.apply_pod(pod));
+    world
+        .pods
+        .values()
+        .filter(|pod| is_live(pod) && pod.status.phase != "Unknown")
+        .for_each(|pod| index.apply_pod(pod));
     index.finish(Kind::Pods);
 }
 
@@ -64,7 +68,11 @@ impl<'a> World<'a> {
 
     /// The Services whose endpoints a cluster's controllers would find: those with a selector for which no file has endpoints.
     fn selecting(&self) -> impl Iterator<Item = &'a Service> {
-        let owners: BTreeSet<Key<'_>> = self.slices.values().filter_map(|slice| Some((slice.metadata.namespace.as_str(), slice.metadata.labels.service.as_deref()?))).collect();
+        let owners: BTreeSet<Key<'_>> = self
+            .slices
+            .values()
+            .filter_map(|slice| Some((slice.metadata.namespace.as_str(), slice.metadata.labels.service.as_deref()?)))
+            .collect();
         self.services.iter().filter_map(move |(key, service)| {
             let wanted = !service.spec.selector.is_empty() && service.spec.kind != "ExternalName";
             (wanted && !owners.contains(key) && !self.endpoints.contains_key(key)).then_some(*service)
@@ -76,14 +84,19 @@ impl<'a> World<'a> {
         let meta = &service.metadata;
         let mut by_ports: BTreeMap<Vec<(String, i32, String)>, Vec<Endpoint>> = BTreeMap::new();
         for pod in self.pods.values().filter(|pod| pod.metadata.namespace == meta.namespace && is_live(pod)) {
-            let matches = service.spec.selector.iter().all(|(name, value)| pod.metadata.labels.get(name) == Some(value));
+            let matches =
+                service.spec.selector.iter().all(|(name, value)| pod.metadata.labels.get(name) == Some(value));
             let addresses = if matches { addresses(service, pod) } else { Vec::new() };
             if !addresses.is_empty() {
                 by_ports.entry(ports(service, pod)).or_default().push(endpoint(service, pod, addresses));
             }
         }
         let slices = by_ports.into_iter().enumerate().map(|(at, (ports, endpoints))| {
-            let ports = ports.into_iter().map(|(name, port, protocol)| EndpointPort { name: Some(name), port: Some(port), protocol: Some(protocol) });
+            let ports = ports.into_iter().map(|(name, port, protocol)| EndpointPort {
+                name: Some(name),
+                port: Some(port),
+                protocol: Some(protocol),
+            });
             slice(&meta.namespace, &meta.name, &format!("selected-{at}"), ports.collect(), endpoints)
         });
         slices.collect()
@@ -107,8 +120,10 @@ fn addresses(service: &Service, pod: &Pod<AllLabels>) -> Vec<String> {
         all.push(first);
     }
     let is_v6 = |ip: &str| ip.contains(':');
-    let own = service.spec.cluster_ips.iter().chain([&service.spec.cluster_ip]).filter(|ip| !ip.is_empty() && *ip != "None");
-    let mut families: Vec<bool> = service.spec.ip_families.iter().map(|family| family == "IPv6").chain(own.map(|ip| is_v6(ip))).collect();
+    let own =
+        service.spec.cluster_ips.iter().chain([&service.spec.cluster_ip]).filter(|ip| !ip.is_empty() && *ip != "None");
+    let mut families: Vec<bool> =
+        service.spec.ip_families.iter().map(|family| family == "IPv6").chain(own.map(|ip| is_v6(ip))).collect();
     if families.is_empty() {
         families.extend(all.first().map(|ip| is_v6(ip)));
     }
@@ -161,7 +176,13 @@ fn mirrored(endpoints: &Endpoints) -> Vec<EndpointSlice> {
 }
 
 /// A slice of our own making; its name cannot be that of an object, which has no slash.
-fn slice(namespace: &str, service: &str, name: &str, ports: Vec<EndpointPort>, endpoints: Vec<Endpoint>) -> EndpointSlice {
+fn slice(
+    namespace: &str,
+    service: &str,
+    name: &str,
+    ports: Vec<EndpointPort>,
+    endpoints: Vec<Endpoint>,
+) -> EndpointSlice {
     let metadata = Meta {
         name: format!("{service}/{name}"),
         namespace: namespace.to_owned(),

@@ -140,7 +140,9 @@ impl<'a> Reader<'a> {
             return Err(Error::at(place, format!("more than {DEPTH_MAX} levels deep")));
         }
         let (value, anchor) = match event {
-            Event::Scalar(text, style, anchor, _) => (Value::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain }, anchor),
+            Event::Scalar(text, style, anchor, _) => {
+                (Value::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain }, anchor)
+            }
             Event::SequenceStart(anchor, _) => (Value::Sequence(self.sequence(depth)?), anchor),
             Event::MappingStart(anchor, _) => (Value::Mapping(self.mapping(depth)?), anchor),
             Event::Alias(anchor) => {
@@ -253,7 +255,9 @@ impl<'de> de::Deserializer<'de> for &'de Node {
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match &self.value {
-            Value::Scalar { text, plain: true } if boolean(text, true).is_some() => visitor.visit_bool(boolean(text, true) == Some(true)),
+            Value::Scalar { text, plain: true } if boolean(text, true).is_some() => {
+                visitor.visit_bool(boolean(text, true) == Some(true))
+            }
             _ => self.deserialize_any(visitor),
         }
     }
@@ -261,7 +265,9 @@ impl<'de> de::Deserializer<'de> for &'de Node {
     /// A text field takes any scalar: a name of digits is a name.
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match &self.value {
-            Value::Scalar { text, .. } if !self.is_null() => visitor.visit_borrowed_str(text).map_err(|error: Error| error.or_at(self.place)),
+            Value::Scalar { text, .. } if !self.is_null() => {
+                visitor.visit_borrowed_str(text).map_err(|error: Error| error.or_at(self.place))
+            }
             Value::Scalar { .. } => self.deserialize_any(visitor),
             other => Err(Error::at(self.place, format!("expected text, found {}", other.name()))),
         }
@@ -279,7 +285,12 @@ impl<'de> de::Deserializer<'de> for &'de Node {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_enum<V: Visitor<'de>>(self, _: &'static str, _: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
         visitor.visit_enum(self.text().unwrap_or_default().into_deserializer())
     }
 
@@ -352,14 +363,20 @@ mod tests {
         assert_eq!(error.place, Some(Place { line: 3, column: 11 }));
         assert!(error.message.contains("eighty"), "{error}");
         let error = service("metadata:\n  name: [a]\n").unwrap_err();
-        assert_eq!((error.place, error.message.as_str()), (Some(Place { line: 2, column: 9 }), "expected text, found a list"));
+        assert_eq!(
+            (error.place, error.message.as_str()),
+            (Some(Place { line: 2, column: 9 }), "expected text, found a list")
+        );
     }
 
     #[test]
     fn what_is_not_yaml_is_an_error_at_its_place() {
         let error = documents("a: b\n  c: d\n").unwrap_err();
         assert_eq!(error.place.unwrap().line, 2);
-        assert_eq!(documents("a: 1\na: 2\n").unwrap_err(), Error::at(Place { line: 2, column: 1 }, "duplicate key 'a'"));
+        assert_eq!(
+            documents("a: 1\na: 2\n").unwrap_err(),
+            Error::at(Place { line: 2, column: 1 }, "duplicate key 'a'")
+        );
     }
 
     #[test]
