@@ -1,0 +1,7 @@
+//! A whole server on the loopback interface: start, reload, watch, end.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod kit;
+mod life;
+mod reload;
+mod watch;
