@@ -229,6 +229,15 @@ impl Kit {
         query
     }
 
+    /// A query that nothing was read into yet.
+    pub(crate) fn empty_query(&self, arrival: &Arrival) -> Query {
+        Query::new(Arc::clone(&self.env), arrival.clone())
+    }
+
+    pub(crate) fn clock_now(&self) -> std::time::Instant {
+        self.clock.now()
+    }
+
     /// Asks over a listener.
     pub fn ask_at(&self, listener: usize, ask: &Ask) -> Seen {
         let mut query = self.query(listener, ask);

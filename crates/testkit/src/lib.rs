@@ -9,8 +9,10 @@ mod ask;
 mod fakes;
 mod kit;
 mod script;
+mod wire;
 
 pub use ask::{Ask, Seen};
 pub use fakes::{FakeClock, FakeExit, FakeFiles, FakeInterfaces, FakeLog, RuntimeSpawner};
 pub use kit::{Kit, Recipe};
 pub use script::{check, check_config, check_corefile};
+pub use wire::WireToChain;
