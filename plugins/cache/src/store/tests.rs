@@ -55,6 +55,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn a_store_that_is_not_full_is_a_map(steps in steps(), same_set in any::<bool>()) {
         let store = Store::new(0);
