@@ -37,6 +37,12 @@ impl UdpConn {
         Self { socket, peer, outbox: Vec::new(), inbox: Vec::new() }
     }
 
+    /// Moves it to the runtime of the caller.
+    pub(crate) fn rehomed(self) -> Option<Self> {
+        let socket = UdpSocket::from_std(self.socket.into_std().ok()?).ok()?;
+        Some(Self { socket, ..self })
+    }
+
     /// Asks and waits for the reply. Returns whether the reply is one to this question; if not, the answer holds nothing of use.
     pub(crate) async fn exchange(
         &mut self,
@@ -161,6 +167,15 @@ impl StreamConn {
         Self { stream, peer, outbox: Vec::new(), inbox: Vec::new(), filled: 0 }
     }
 
+    /// Moves it to the runtime of the caller. A stream with TLS cannot be taken apart; it works from any runtime, only slower.
+    pub(crate) fn rehomed(self) -> Option<Self> {
+        let stream = match self.stream {
+            Stream::Plain(stream) => Stream::Plain(TcpStream::from_std(stream.into_std().ok()?).ok()?),
+            tls @ Stream::Tls(_) => tls,
+        };
+        Some(Self { stream, ..self })
+    }
+
     /// Asks and waits for the reply. Returns whether the reply is one to this question; if not, the answer holds nothing of use.
     pub(crate) async fn exchange(
         &mut self,
@@ -242,7 +257,7 @@ impl StreamConn {
             if self.filled >= 2 && self.filled >= wanted {
                 return Ok(wanted - 2);
             }
-            let room = wanted.max(KEEP_OCTETS_MAX).min(FRAME_OCTETS_MAX);
+            let room = wanted.clamp(KEEP_OCTETS_MAX, FRAME_OCTETS_MAX);
             if self.inbox.len() < room {
                 self.inbox.resize(room, 0);
             }

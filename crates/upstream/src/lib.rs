@@ -2,7 +2,8 @@
 //!
 //! An [`Upstream`] is one server: an address, how to reach it, how often it failed. [`Upstream::ask`] sends a query over UDP, TCP or TLS
 //! on a connection that is kept for the next query, and reads the reply into an [`Answer`](catena_core::Answer). Connections are kept per
-//! worker, because a socket belongs to the runtime that opened it; fails, health checks and metrics are the upstream's. A [`Policy`] says
+//! worker, because a socket belongs to the runtime that opened it, and moved when another worker has need of one; fails, health checks
+//! and metrics are the upstream's. A [`Policy`] says
 //! in which order upstreams are tried. [`exchange_udp`] is a single question outside of any chain.
 //!
 //! What goes wrong is told in the words of Go's `net` package, since that is what operators of CoreDNS search their logs for.

@@ -1,14 +1,14 @@
 //! Connections at rest. CoreDNS: plugin/pkg/proxy/persistent.go.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::conn::{StreamConn, UdpConn};
 
 /// The most workers with a pool of their own; those beyond share.
-pub const WORKERS_MAX: usize = 64;
+pub const WORKERS_MAX: usize = u64::BITS as usize;
 /// The most connections at rest to one upstream, for each worker and each of UDP and TCP.
 pub const IDLE_MAX: usize = 1024;
 /// The most exchanges with one upstream at once, for each worker.
@@ -127,6 +127,41 @@ impl Pool {
     }
 }
 
+/// The pools of all workers.
+pub(crate) struct Pools {
+    pools: Box<[Pool]>,
+    /// A bit for each pool that was ever used.
+    used: AtomicU64,
+}
+
+impl Pools {
+    pub(crate) fn new() -> Self {
+        Self { pools: std::iter::repeat_with(Pool::default).take(WORKERS_MAX).collect(), used: AtomicU64::new(0) }
+    }
+
+    /// The pool of a worker.
+    pub(crate) fn of(&self, worker: usize) -> &Pool {
+        let own = worker % WORKERS_MAX;
+        if self.used.load(Ordering::Relaxed) & 1 << own == 0 {
+            self.used.fetch_or(1 << own, Ordering::Relaxed);
+        }
+        &self.pools[own]
+    }
+
+    /// The pools that other workers have used, the next one's first.
+    pub(crate) fn others(&self, worker: usize) -> impl Iterator<Item = &Pool> {
+        let own = worker % WORKERS_MAX;
+        let used = self.used.load(Ordering::Relaxed);
+        let next = (1..WORKERS_MAX).map(move |step| (own + step) % WORKERS_MAX);
+        next.filter(move |at| used & 1 << at != 0).map(|at| &self.pools[at])
+    }
+
+    /// The pools that were ever used.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Pool> {
+        std::iter::once(&self.pools[0]).chain(self.others(0))
+    }
+}
+
 /// An exchange that is under way.
 pub(crate) struct InFlight<'a>(&'a AtomicUsize);
 
@@ -138,7 +173,7 @@ impl Drop for InFlight<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
     use super::*;
 
     const LONG: Lifetimes = Lifetimes { expire: Duration::from_secs(10), max_age: None };
@@ -203,6 +238,18 @@ mod tests {
             idle.give(conn, now, now, None);
         }
         assert_eq!(idle.len(), IDLE_MAX);
+    }
+
+    #[test]
+    fn other_pools_are_those_that_were_used_from_the_next_one_on() {
+        let pools = Pools::new();
+        for worker in [1, 5, WORKERS_MAX + 3] {
+            pools.of(worker);
+        }
+        let place = |pool: &Pool| pools.pools.iter().position(|known| std::ptr::eq(known, pool)).unwrap();
+        assert_eq!(pools.others(3).map(place).collect::<Vec<_>>(), [5, 1]);
+        assert_eq!(pools.others(0).map(place).collect::<Vec<_>>(), [1, 3, 5]);
+        assert_eq!(pools.all().map(place).collect::<Vec<_>>(), [0, 1, 3, 5]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::dial::{self, DialTime};
 use crate::error::ExchangeError;
 use crate::health::Health;
 use crate::metrics::{Proto, ProxyMetrics, UpstreamMetrics};
-use crate::pool::{IdleCount, Lifetimes, Pool, WORKERS_MAX};
+use crate::pool::{IdleCount, Lifetimes, Pool, Pools};
 use crate::tls::TlsClient;
 
 /// How long sending a query may take.
@@ -54,7 +54,7 @@ pub struct Upstream {
     dial_time: DialTime,
     fails: AtomicU32,
     pub(crate) probing: AtomicBool,
-    pools: Box<[Pool]>,
+    pools: Pools,
     idle: [IdleCount; 2],
     metrics: UpstreamMetrics,
 }
@@ -75,7 +75,7 @@ impl Upstream {
             dial_time: DialTime::new(),
             fails: AtomicU32::new(0),
             probing: AtomicBool::new(false),
-            pools: std::iter::repeat_with(Pool::default).take(WORKERS_MAX).collect(),
+            pools: Pools::new(),
             idle: Default::default(),
             metrics: UpstreamMetrics::new(metrics, label),
         }
@@ -148,13 +148,12 @@ impl Upstream {
     /// No connection, no reply in time, or one that cannot be read; Go's text.
     pub async fn ask(&self, query: &mut Query, ask: Ask, answer: &mut Answer) -> Result<bool, ExchangeError> {
         let started = self.clock.now();
-        let pool = &self.pools[query.env().worker % WORKERS_MAX];
-        let Some(_in_flight) = pool.enter() else {
+        let Some(_in_flight) = self.pools.of(query.env().worker).enter() else {
             return Err(ExchangeError::new(format!("too many queries in flight to {}", self.label)));
         };
         let matches = match ask.protocol {
-            Protocol::Udp if self.tls.is_none() => self.ask_udp(pool, query, started, answer).await?,
-            _ => self.ask_stream(pool, query, ask.dial_max, answer).await?,
+            Protocol::Udp if self.tls.is_none() => self.ask_udp(query, started, answer).await?,
+            _ => self.ask_stream(query, ask.dial_max, answer).await?,
         };
         let seconds = self.clock.now().saturating_duration_since(started).as_secs_f64();
         self.metrics.replied(answer.rcode, seconds);
@@ -163,13 +162,12 @@ impl Upstream {
 
     async fn ask_udp(
         &self,
-        pool: &Pool,
         query: &mut Query,
         now: Instant,
         answer: &mut Answer,
     ) -> Result<bool, ExchangeError> {
-        let (count, limit) = self.idle_limit(0);
-        let kept = pool.udp.take(self.lifetimes(), now, count);
+        let (worker, limit) = (query.env().worker, self.idle_limit(0).1);
+        let kept = self.kept_udp(worker, now);
         self.metrics.looked_for_connection(Proto::Udp, kept.is_some());
         let (mut conn, created) = match kept {
             Some(kept) => kept,
@@ -181,22 +179,39 @@ impl Upstream {
             }
         };
         let matches = conn.exchange(query, self.limits(), answer).await?;
-        pool.udp.give(conn, created, self.clock.now(), limit);
+        self.pools.of(worker).udp.give(conn, created, self.clock.now(), limit);
         Ok(matches)
+    }
+
+    /// A kept socket: one of the worker's own, or else one that another worker does not use now.
+    fn kept_udp(&self, worker: usize, now: Instant) -> Option<(UdpConn, Instant)> {
+        let take = |pool: &Pool| pool.udp.take(self.lifetimes(), now, self.idle_limit(0).0);
+        take(self.pools.of(worker)).or_else(|| {
+            let (conn, created) = self.pools.others(worker).find_map(take)?;
+            Some((conn.rehomed()?, created))
+        })
+    }
+
+    /// A kept stream, in the same way.
+    fn kept_stream(&self, worker: usize, now: Instant) -> Option<(StreamConn, Instant)> {
+        let take = |pool: &Pool| pool.stream.take(self.lifetimes(), now, self.idle_limit(1).0);
+        take(self.pools.of(worker)).or_else(|| {
+            let (conn, created) = self.pools.others(worker).find_map(take)?;
+            Some((conn.rehomed()?, created))
+        })
     }
 
     async fn ask_stream(
         &self,
-        pool: &Pool,
         query: &mut Query,
         dial_max: Duration,
         answer: &mut Answer,
     ) -> Result<bool, ExchangeError> {
-        let (count, limit) = self.idle_limit(1);
+        let (worker, limit) = (query.env().worker, self.idle_limit(1).1);
         let proto = if self.tls.is_some() { Proto::Tls } else { Proto::Tcp };
         loop {
             let now = self.clock.now();
-            let kept = pool.stream.take(self.lifetimes(), now, count);
+            let kept = self.kept_stream(worker, now);
             let was_kept = kept.is_some();
             self.metrics.looked_for_connection(proto, was_kept);
             let (mut conn, created) = match kept {
@@ -206,7 +221,7 @@ impl Upstream {
             match conn.exchange(query, self.limits(), answer).await {
                 Ok(matches) => {
                     if conn.is_quiet() {
-                        pool.stream.give(conn, created, self.clock.now(), limit);
+                        self.pools.of(worker).stream.give(conn, created, self.clock.now(), limit);
                     }
                     return Ok(matches);
                 }
@@ -239,7 +254,7 @@ impl Upstream {
     /// Closes the connections of all workers that have rested too long.
     pub fn sweep(&self) {
         let now = self.clock.now();
-        for pool in &self.pools {
+        for pool in self.pools.all() {
             pool.udp.sweep(self.lifetimes(), now, self.idle_limit(0).0);
             pool.stream.sweep(self.lifetimes(), now, self.idle_limit(1).0);
         }

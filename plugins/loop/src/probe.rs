@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn encrypted_addresses_are_passed_over() {
         let tls = listen(Transport::Tls, None, 853);
-        assert_eq!(target(&[tls.clone()]), None);
+        assert_eq!(target(std::slice::from_ref(&tls)), None);
         let found = target(&[tls, listen(Transport::Dns, None, 53)]).unwrap();
         assert_eq!(found.0, "127.0.0.1:53");
     }
