@@ -279,3 +279,35 @@ impl StreamConn {
         ExchangeError::io(step, "tcp", path, error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    /// What comes of so many replies with another id before the right one.
+    async fn after_wrong_ones(wrong: usize) -> io::Result<usize> {
+        let upstream = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let socket = crate::dial::udp(upstream.local_addr().unwrap(), None).unwrap();
+        upstream.connect(socket.local_addr().unwrap()).await.unwrap();
+        let message = |id: u8| [&[0, id], [0; 10].as_slice()].concat();
+        let send = async {
+            for _ in 0..wrong {
+                upstream.send(&message(1)).await.unwrap();
+                // A socket holds only so many.
+                tokio::task::yield_now().await;
+            }
+            upstream.send(&message(7)).await.unwrap();
+        };
+        let mut inbox = [0; 512];
+        let ((), received) = tokio::join!(send, receive(&socket, &mut inbox, 7));
+        received
+    }
+
+    #[tokio::test]
+    async fn so_many_replies_with_another_id_are_read_past_and_no_more() {
+        assert_eq!(after_wrong_ones(SKIPPED_MAX).await.unwrap(), 12);
+        let error = after_wrong_ones(SKIPPED_MAX + 1).await.unwrap_err();
+        assert_eq!(error.to_string(), "too many replies with another id");
+    }
+}

@@ -114,6 +114,24 @@ fn ends_early(message: &[u8]) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_datagram_panics(octets: Vec<u8>, size in 0..600usize) {
+            let mut answer = Answer::default();
+            if read_datagram(&octets, size, &mut answer).is_ok() {
+                prop_assert!(octets.len() <= size || answer.has(flags::TC));
+            }
+        }
+
+        #[test]
+        fn no_cut_of_a_reply_panics_and_every_cut_is_truncated(cut in 12..34usize) {
+            let mut answer = Answer::default();
+            read_datagram(&record()[..cut], 512, &mut answer).unwrap();
+            prop_assert!(answer.has(flags::TC));
+        }
+    }
 
     fn reply(octets: &[u8]) -> Vec<u8> {
         let mut message = vec![0, 7, 0x84, 0x03, 0, 1, 0, 1, 0, 0, 0, 0];

@@ -90,3 +90,51 @@ async fn lookup(name: &OwnedName, qtype: Rtype, server: SocketAddr) -> Result<Ve
     let of_type = answer.records(Section::Answer).filter(|record| record.rtype() == qtype);
     Ok(of_type.filter_map(|record| record.address()).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use catena_core::name::owned;
+    use tokio::net::UdpSocket;
+
+    /// Looks a name up at a server that answers A queries with so many addresses, and other queries with none.
+    async fn found(count: u8) -> Result<Vec<IpAddr>, String> {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let servers = [server.local_addr().unwrap()];
+        let serve = async {
+            let mut message = vec![0; 512];
+            loop {
+                let (len, from) = server.recv_from(&mut message).await.unwrap();
+                let mut reply = message[..len].to_vec();
+                reply[2] |= 0x80;
+                if reply[len - 3] == 1 {
+                    reply[7] = count;
+                    for n in 0..count {
+                        reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4, 192, 0, 2, n]);
+                    }
+                }
+                server.send_to(&reply, from).await.unwrap();
+            }
+        };
+        let name = owned("dns.example.org").unwrap();
+        tokio::select! {
+            found = lookup_addresses(&name, "dns.example.org", &servers) => found,
+            () = serve => unreachable!(),
+        }
+    }
+
+    #[tokio::test]
+    async fn so_many_addresses_are_taken_and_no_more() {
+        let max = u8::try_from(LOOKUP_ADDRESSES_MAX).unwrap();
+        assert_eq!(found(max).await.unwrap().len(), LOOKUP_ADDRESSES_MAX);
+        assert_eq!(found(max + 1).await.unwrap().len(), LOOKUP_ADDRESSES_MAX);
+        assert_eq!(found(0).await.unwrap_err(), "no addresses found for \"dns.example.org\"");
+    }
+
+    #[tokio::test]
+    async fn a_message_without_a_header_is_not_sent() {
+        let error = exchange_udp("127.0.0.1:1".parse().unwrap(), &[0; 11], Duration::ZERO).await.unwrap_err();
+        assert_eq!(error.to_string(), "dns: message without a header");
+    }
+}

@@ -232,3 +232,31 @@ fn round_robin_gives_each_upstream_its_turn() {
         (0..4).map(|_| address(&kit.ask_for("a.example.org A")).unwrap().to_owned()).collect();
     assert_eq!(addresses, ["192.0.2.2", "192.0.2.1", "192.0.2.2", "192.0.2.1"]);
 }
+
+#[test]
+fn a_connection_at_rest_moves_to_the_worker_that_needs_one() {
+    let up = Fake::new(Act::Answer(ONE));
+    let kit = kit("forward . {1}", &[&up]);
+    for ask in [Ask::new("a.example.org A"), Ask::new("a.example.org A").tcp()] {
+        kit.ask(&ask);
+        let first = kit.query(0, &ask);
+        let env = first.env();
+        let other = catena_core::Env {
+            instance: std::sync::Arc::clone(&env.instance),
+            clock: std::sync::Arc::clone(&env.clock),
+            spawner: std::sync::Arc::clone(&env.spawner),
+            worker: 1,
+        };
+        let mut query = catena_core::Query::new(std::sync::Arc::new(other), first.arrival().clone());
+        assert_eq!(query.read(&ask.message(), first.arrival().clone()), catena_core::Intake::Serve);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let reply = runtime.block_on(kit.instance().serve(&mut query));
+        assert_eq!(address(&Kit::see(&mut query, reply)), Some("192.0.2.1"));
+        let labels = format!(
+            "{{proto=\"{}\",proxy_name=\"forward\",to=\"{}\"}}",
+            ask.protocol.as_str(),
+            up.addr
+        );
+        assert_eq!(kit.metric(&format!("coredns_proxy_conn_cache_hits_total{labels}")), Some(1.0));
+    }
+}

@@ -86,3 +86,13 @@ fn a_check_over_udp_passes_whatever_the_code() {
     kit.wait(Duration::from_millis(100));
     assert_eq!(up.everything().len(), 0);
 }
+
+#[test]
+fn an_interval_of_0_is_no_busy_loop() {
+    let up = Fake::new(Act::Close);
+    let kit = kit("forward . {1} {\n force_tcp\n max_connect_attempts 1\n health_check 0s\n}", &[&up]);
+    kit.ask_for("a.example.org A");
+    kit.wait(Duration::from_millis(200));
+    let checks = up.everything().len() - 1;
+    assert!((2..=21).contains(&checks), "{checks}");
+}
