@@ -161,7 +161,11 @@ mod tests {
 
     #[test]
     fn the_environment_counts_most() {
-        let quota = [("proc/self/cgroup", V2), ("proc/self/mountinfo", V2_MOUNT), ("sys/fs/cgroup/pod/cpu.max", "100000 100000\n")];
+        let quota = [
+            ("proc/self/cgroup", V2),
+            ("proc/self/mountinfo", V2_MOUNT),
+            ("sys/fs/cgroup/pod/cpu.max", "100000 100000\n"),
+        ];
         assert_eq!(shown(Some("3"), &quota), "3 Honoring GOMAXPROCS=\"3\" as set in environment");
     }
 
@@ -181,7 +185,10 @@ mod tests {
     #[test]
     fn a_quota_of_version_2_is_rounded_down() {
         let with = |max| {
-            shown(None, &[("proc/self/cgroup", V2), ("proc/self/mountinfo", V2_MOUNT), ("sys/fs/cgroup/pod/cpu.max", max)])
+            shown(
+                None,
+                &[("proc/self/cgroup", V2), ("proc/self/mountinfo", V2_MOUNT), ("sys/fs/cgroup/pod/cpu.max", max)],
+            )
         };
         assert_eq!(with("290000 100000\n"), "2 Updating GOMAXPROCS=2: determined from CPU quota");
         assert_eq!(with("50000 100000\n"), "1 Updating GOMAXPROCS=1: using minimum allowed GOMAXPROCS");

@@ -20,7 +20,8 @@ mod workers;
 pub use bind::{BindError, Bound, bind};
 pub use cpus::{Parallelism, WORKERS_MAX, available_workers};
 pub use limits::{
-    CONNECTION_QUERIES_MAX, CONNECTIONS_MAX, IDLE_TIMEOUT, Limits, QUEUED_OCTETS_MAX, READ_TIMEOUT, TASKS_MAX, WRITE_TIMEOUT,
+    CONNECTION_QUERIES_MAX, CONNECTIONS_MAX, IDLE_TIMEOUT, Limits, QUEUED_OCTETS_MAX, READ_TIMEOUT, TASKS_MAX,
+    WRITE_TIMEOUT,
 };
 pub use panics::install_panic_hook;
 pub use workers::{Context, Generation, Workers};

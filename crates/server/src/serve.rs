@@ -58,7 +58,11 @@ impl Route {
     fn recover(&self, caught: &Caught, message: &[u8], arrival: Arrival, out: &mut Vec<u8>) -> bool {
         let instance = &self.env.instance;
         let stack = caught.stack.as_deref().map(|stack| format!("\n{stack}")).unwrap_or_default();
-        instance.log.error(format_args!("Recovered from panic in server: {:?} {}{stack}", self.label(), caught.message));
+        instance.log.error(format_args!(
+            "Recovered from panic in server: {:?} {}{stack}",
+            self.label(),
+            caught.message
+        ));
         instance.requests.panics.inc();
         self.refuse(message, arrival, out)
     }

@@ -163,10 +163,11 @@ impl Thread {
         let (context, shed) = (context.clone(), shed.clone());
         let (started, start) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-            let runtime = match Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default()) {
-                Ok(runtime) => runtime,
-                Err(error) => return drop(started.send(Err(error))),
-            };
+            let runtime =
+                match Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default()) {
+                    Ok(runtime) => runtime,
+                    Err(error) => return drop(started.send(Err(error))),
+                };
             drop(started.send(Ok(())));
             let worker = Rc::new(Worker::new(index, context.limits, context.log, shed));
             runtime.block_on(Desk::new(worker).run(inbox));

@@ -1,5 +1,5 @@
 //! What a query that does not wait costs in allocations, from datagram to datagram: one box a link and nothing else.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 use std::alloc::System;
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use catena_core::prelude::*;
 use catena_core::wire::read_reply;
 use catena_core::{
-    Arrival, Edns, Finished, Instance, Intake, Opcode, Protocol, Question, ReplyEdns, SECTIONS, Transport, finish, finish_bare,
-    will_truncate,
+    Arrival, Edns, Finished, Instance, Intake, Opcode, Protocol, Question, ReplyEdns, SECTIONS, Transport, finish,
+    finish_bare, will_truncate,
 };
 use domain::base::{Message, Name, ToName};
 use domain::rdata::{AllRecordData, Cname, Mx, Ns, Soa};
@@ -158,7 +158,10 @@ impl WireToChain {
                 if finish(&mut query, reply, &mut out) == Finished::Send {
                     check(octets, &out);
                     assert!(out.len() <= limit, "{} octets where {limit} are taken", out.len());
-                    assert!(truncated.is_none_or(|truncated| truncated == (out[2] & 2 != 0)), "the preview says otherwise");
+                    assert!(
+                        truncated.is_none_or(|truncated| truncated == (out[2] & 2 != 0)),
+                        "the preview says otherwise"
+                    );
                     let opcode = Opcode::from_int((out[2] >> 3) & 15);
                     assert_eq!(opcode, query.opcode());
                 }

@@ -3,6 +3,8 @@
 //! The only `unsafe` of the project. Everything that is read out of what the kernel filled in is read with bounds checked: lengths
 //! that the kernel reports are cut to the buffers they speak of.
 #![allow(unsafe_code)]
+// The types of lengths differ between C libraries.
+#![allow(clippy::unnecessary_cast)]
 
 use std::io;
 use std::mem;
@@ -63,7 +65,13 @@ pub(crate) fn ask_for_destination(socket: BorrowedFd<'_>, is_ipv6: bool) -> io::
     // SAFETY: the descriptor is open as long as the borrow lasts; the option's value is an int that lives through the call, and its
     // length is given.
     let done = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const on).cast(), mem::size_of_val(&on) as libc::socklen_t)
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw const on).cast(),
+            mem::size_of_val(&on) as libc::socklen_t,
+        )
     };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
@@ -140,7 +148,8 @@ impl Receiver {
         let message = &header.msg_hdr;
         let len = (header.msg_len as usize).min(QUERY_OCTETS_MAX);
         let start = index * STRIDE;
-        let control_len = if self.wants_destination { (message.msg_controllen as usize).min(CONTROL_OCTETS) } else { 0 };
+        let control_len =
+            if self.wants_destination { (message.msg_controllen as usize).min(CONTROL_OCTETS) } else { 0 };
         Some(Datagram {
             octets: self.octets.get(start..start + len)?,
             peer: peer_of(self.parts.names.get(index)?, message.msg_namelen as usize),
@@ -249,7 +258,12 @@ impl Sender {
         // buffer of this structure, which is borrowed mutably until the call returns, with lengths within these; each iovec points at
         // the octets of a datagram that is borrowed for 'a, which outlives the call, and the kernel only reads them.
         let sent = unsafe {
-            libc::sendmmsg(socket.as_raw_fd(), parts.headers.as_mut_ptr(), count, (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as _)
+            libc::sendmmsg(
+                socket.as_raw_fd(),
+                parts.headers.as_mut_ptr(),
+                count,
+                (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as _,
+            )
         };
         usize::try_from(sent).map_err(|_| io::Error::last_os_error())
     }

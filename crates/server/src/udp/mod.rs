@@ -184,7 +184,12 @@ impl Udp {
     }
 
     /// Reads a batch and answers it.
-    fn read_batch<F>(&self, receiver: &mut Receiver, exchange: &mut Exchange<F>, start: fn(Query) -> F) -> io::Result<()>
+    fn read_batch<F>(
+        &self,
+        receiver: &mut Receiver,
+        exchange: &mut Exchange<F>,
+        start: fn(Query) -> F,
+    ) -> io::Result<()>
     where
         F: Future<Output = (Query, Reply)> + 'static,
     {

@@ -1,13 +1,12 @@
 //! Going over to another generation.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use catena_core::{Rtype, Transport};
-use catena_server::{Limits, bind};
+use catena_core::Rtype;
+use catena_server::Limits;
 
-use crate::harness::{PLAY, REFUSE, Server, address_of, ask, id_of, log_of, question, rcode_of, read_frame, send_frame};
+use crate::harness::{PLAY, REFUSE, Server, address_of, ask, id_of, question, rcode_of, read_frame, send_frame};
 
 const OLD: &str = ".:0 {\n play 192.0.2.1\n}";
 const NEW: &str = ".:0 {\n play 192.0.2.2\n}";
@@ -89,43 +88,4 @@ fn two_servers_with_different_plugins_live_in_one_process() {
     let refusing = Server::with([REFUSE], ".:0 {\n refuse\n}", 2, Limits::default(), Some("127.0.0.1"));
     assert_eq!(rcode_of(&ask(&playing.udp(), &question(1, "a.example.org", Rtype::A))), 0);
     assert_eq!(rcode_of(&ask(&refusing.udp(), &question(2, "a.example.org", Rtype::A))), 5);
-}
-
-#[test]
-fn an_address_taken_without_sharing_is_an_error_in_gos_words() {
-    let server = Server::new(OLD);
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
-    let mut addr = server.bound[0].addr().clone();
-    addr.port = port;
-    let error = bind(&addr, 1, &log_of(&server.log)).unwrap_err();
-    assert_eq!(error.to_string(), format!("listen tcp 127.0.0.1:{port}: bind: address already in use"));
-    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    addr.port = taken.local_addr().unwrap().port();
-    let error = bind(&addr, 1, &log_of(&server.log)).unwrap_err();
-    assert_eq!(error.to_string(), format!("listen udp 127.0.0.1:{}: bind: address already in use", addr.port));
-}
-
-#[test]
-fn an_address_that_is_not_here_is_an_error_in_gos_words() {
-    let server = Server::new(OLD);
-    let mut addr = server.bound[0].addr().clone();
-    addr.ip = Some("192.0.2.99".parse().unwrap());
-    addr.port = 5353;
-    let error = bind(&addr, 1, &log_of(&server.log)).unwrap_err();
-    assert_eq!(error.to_string(), "listen tcp 192.0.2.99:5353: bind: cannot assign requested address");
-}
-
-#[test]
-fn a_scheme_that_is_not_spoken_is_an_error_and_tls_has_no_udp() {
-    let server = Server::new(OLD);
-    let mut addr = server.bound[0].addr().clone();
-    addr.transport = Transport::Quic;
-    let error = bind(&addr, 1, &log_of(&server.log)).unwrap_err();
-    assert_eq!(error.to_string(), "listen quic://127.0.0.1:0: transport quic is not supported by this build");
-    addr.transport = Transport::Tls;
-    let bound = Arc::new(bind(&addr, 1, &log_of(&server.log)).unwrap());
-    let port = bound.local_addr().port();
-    // Its UDP port is free.
-    std::net::UdpSocket::bind(("127.0.0.1", port)).unwrap();
 }

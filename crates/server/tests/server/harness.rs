@@ -23,7 +23,8 @@ pub(crate) const SILENCE: Duration = Duration::from_millis(150);
 pub(crate) const PLAY: PluginDef = PluginDef::new("play", |cx| {
     let mut words = cx.cursor();
     words.next();
-    let address = words.remaining_args().first().and_then(|word| word.parse().ok()).unwrap_or(IpAddr::from([192, 0, 2, 1]));
+    let address =
+        words.remaining_args().first().and_then(|word| word.parse().ok()).unwrap_or(IpAddr::from([192, 0, 2, 1]));
     cx.link(Play(address));
     Ok(())
 });
@@ -196,9 +197,9 @@ impl Server {
         let families = self.metrics.registry().gather();
         let family = families.iter().find(|family| family.name() == name);
         let metrics = family.map(|family| family.get_metric()).unwrap_or_default();
-        let matching = metrics.iter().filter(|metric| {
-            labels.iter().all(|label| metric.get_label().iter().any(|pair| pair.value() == *label))
-        });
+        let matching = metrics
+            .iter()
+            .filter(|metric| labels.iter().all(|label| metric.get_label().iter().any(|pair| pair.value() == *label)));
         matching.map(|metric| metric.get_counter().get_value()).sum()
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use catena_core::Rtype;
 use catena_server::Limits;
 
-use crate::harness::{PLAY, PATIENCE, Server, address_of, ask, id_of, is_silent, padded, question, rcode_of, receive};
+use crate::harness::{PATIENCE, PLAY, Server, address_of, ask, id_of, is_silent, padded, question, rcode_of, receive};
 
 const SIMPLE: &str = ".:0 {\n play\n}";
 
@@ -137,7 +137,8 @@ fn one_query_more_than_may_wait_is_told_so_and_counted() {
     assert_eq!(server.counter("catena_queries_shed_total", &["tasks"]), 1.0);
     // What does not wait is answered all the same.
     assert_eq!(rcode_of(&ask(&socket, &question(4, "a.example.org", Rtype::A))), 0);
-    let mut late = [receive(&socket).unwrap(), receive(&socket).unwrap()].map(|reply| (id_of(&reply), rcode_of(&reply)));
+    let mut late =
+        [receive(&socket).unwrap(), receive(&socket).unwrap()].map(|reply| (id_of(&reply), rcode_of(&reply)));
     late.sort_unstable();
     assert_eq!(late, [(1, 0), (2, 0)]);
     // There is room again.

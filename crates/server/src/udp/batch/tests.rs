@@ -129,8 +129,11 @@ fn replies_with_and_without_source_in_one_batch_do_not_mix() {
     let client = socket("127.0.0.1:0");
     let peer = client.local_addr().unwrap();
     let sources = [None, Some([127, 0, 0, 3].into()), None, Some([127, 0, 0, 4].into())];
-    let replies: Vec<Outgoing> =
-        sources.iter().enumerate().map(|(at, source)| Outgoing { octets: vec![at as u8; at], peer, source: *source }).collect();
+    let replies: Vec<Outgoing> = sources
+        .iter()
+        .enumerate()
+        .map(|(at, source)| Outgoing { octets: vec![at as u8; at], peer, source: *source })
+        .collect();
     let mut sender = Sender::new(false);
     for _ in 0..2 {
         send_all(&mut sender, &server, &replies);
