@@ -198,6 +198,25 @@ impl Answer {
         self.close_entry(section, owner_at, rdata_at, rtype, class, ttl);
     }
 
+    /// Adds a record whose owner and rdata `write` appends to the octets; it returns where the rdata begins. When it fails nothing is
+    /// added.
+    pub(crate) fn push_written<E>(
+        &mut self,
+        section: Section,
+        (rtype, class, ttl): (Rtype, Class, u32),
+        write: impl FnOnce(&mut Vec<u8>) -> Result<usize, E>,
+    ) -> Result<(), E> {
+        let owner_at = self.octets.len();
+        match write(&mut self.octets) {
+            Ok(rdata_at) => self.close_entry(section, owner_at, rdata_at, rtype, class, ttl),
+            Err(error) => {
+                self.octets.truncate(owner_at);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
     /// Copies a record of another answer.
     pub fn push_record(&mut self, section: Section, record: Record<'_>) {
         self.push_wire(section, record.owner_wire(), record.rtype(), record.class(), record.ttl(), record.rdata());

@@ -212,13 +212,12 @@ pub fn read_reply(message: &[u8], answer: &mut Answer) -> Result<Option<ReplyQue
     let mut at = HEADER_OCTETS;
     let mut question = None;
     for _ in 0..u16_at(message, 4)? {
-        let mut name = Vec::new();
+        let mut name = Vec::with_capacity(64);
         let end = expand_name(message, at, &mut name)?;
         let found = ReplyQuestion { name, rtype: u16_at(message, end)?, class: u16_at(message, end + 2)? };
         question.get_or_insert(found);
         at = end + 4;
     }
-    let (mut owner, mut rdata) = (Vec::with_capacity(64), Vec::with_capacity(64));
     for section in SECTIONS {
         for _ in 0..u16_at(message, 6 + 2 * (section as usize))? {
             let record = raw_record(message, at)?;
@@ -232,14 +231,12 @@ pub fn read_reply(message: &[u8], answer: &mut Answer) -> Result<Option<ReplyQue
                 });
                 continue;
             }
-            owner.clear();
-            rdata.clear();
-            expand_name(message, record.owner, &mut owner)?;
-            expand_rdata(message, &record, &mut rdata)?;
-            if !plausible(record.rtype, rdata.len()) {
-                return Err(Malformed);
-            }
-            answer.push_wire(section, &owner, record.rtype, record.class, record.ttl, &rdata);
+            answer.push_written(section, (record.rtype, record.class, record.ttl), |octets| {
+                expand_name(message, record.owner, octets)?;
+                let rdata_at = octets.len();
+                expand_rdata(message, &record, octets)?;
+                if plausible(record.rtype, octets.len() - rdata_at) { Ok(rdata_at) } else { Err(Malformed) }
+            })?;
         }
     }
     answer.rcode = Rcode::masked_from_int(rcode);
