@@ -9,7 +9,7 @@ use std::time::Duration;
 use catena_core::wire::{self, HEADER_OCTETS};
 use catena_core::{Answer, Query};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Interest, ReadBuf};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
@@ -52,6 +52,7 @@ impl UdpConn {
     ) -> Result<bool, ExchangeError> {
         let id = rand::random();
         message::write_query(query, id, &mut self.outbox);
+        self.forget_readiness();
         self.send(limits.write).await.map_err(|error| self.fail(Step::Write, &error))?;
         let size = query.size_limit();
         if self.inbox.len() <= size {
@@ -69,6 +70,12 @@ impl UdpConn {
         self.inbox.truncate(KEEP_OCTETS_MAX);
         self.inbox.shrink_to(KEEP_OCTETS_MAX);
         Ok(matches)
+    }
+
+    /// Spares the runtime a vain read: it still thinks that the socket is readable, from the reply before. That of this query will
+    /// make it so again, as it comes after this.
+    fn forget_readiness(&self) {
+        let _ = self.socket.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
     }
 
     /// Sends without waiting for the runtime to tell that a fresh socket is writable: it is.
