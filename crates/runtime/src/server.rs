@@ -217,6 +217,8 @@ impl Server {
         workers.drain(DRAIN_LIMIT).await;
         old.services.shutdown().await;
         old.tasks.end();
+        // Sockets that are gone close with what held them.
+        drop(old);
         log.info("Reloading complete");
         Ok(())
     }
@@ -257,10 +259,11 @@ impl Server {
 
     /// Closes the sockets; queries in flight have [`DRAIN_LIMIT`] to finish. Run [`Server::end_services`] before.
     pub async fn close(&self) {
-        let workers = self.state.lock().await.workers.take();
-        if let Some(workers) = workers {
+        let mut state = self.state.lock().await;
+        if let Some(workers) = state.workers.take() {
             workers.stop(DRAIN_LIMIT).await;
         }
+        state.running.bound.clear();
     }
 }
 

@@ -230,3 +230,14 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     panic!("{what} did not happen");
 }
 
+
+/// Whether connections are refused there, now or within a second: workers close sockets when they come to it.
+pub(crate) async fn is_closed(addr: SocketAddr) -> bool {
+    for _ in 0..100 {
+        if TcpStream::connect(addr).await.is_err() {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    false
+}

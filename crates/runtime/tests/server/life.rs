@@ -1,6 +1,6 @@
 use catena_runtime::Source;
 
-use crate::kit::{Kit, ask, query};
+use crate::kit::{Kit, ask, is_closed, query};
 
 #[tokio::test]
 async fn services_start_plugin_by_plugin_and_end_in_two_rounds() {
@@ -33,7 +33,7 @@ async fn queries_are_answered_until_the_sockets_close() {
     kit.server.end_services().await;
     assert_eq!(ask(addr).await, Some(0));
     kit.server.close().await;
-    assert!(tokio::net::TcpStream::connect(addr).await.is_err());
+    assert!(is_closed(addr).await);
 }
 
 #[tokio::test]
