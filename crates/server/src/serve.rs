@@ -123,15 +123,27 @@ where
                 arrival: message.arrival.clone(),
             }),
             None => {
-                exchange.clear();
+                discard(route, exchange);
                 worker.count_shed(route.label(), "tasks");
                 outcome_of(route.refuse(message.octets, message.arrival.clone(), out))
             }
         },
         Err(caught) => {
-            exchange.clear();
+            discard(route, exchange);
             outcome_of(route.recover(&caught, message.octets, message.arrival.clone(), out))
         }
+    }
+}
+
+/// Drops a future of plugins, whose drop may panic as well.
+fn discard<F: Future>(route: &Route, exchange: &mut Exchange<F>) {
+    if let Err(caught) = guarded(route.panics, || exchange.clear()) {
+        route.env.instance.log.error(format_args!(
+            "Recovered from panic in server: {:?} {}",
+            route.label(),
+            caught.message
+        ));
+        route.env.instance.requests.panics.inc();
     }
 }
 

@@ -88,6 +88,7 @@ impl Tcp {
         let mut closed = self.seat.closed.subscribe();
         // The sender lives in the seat, so waiting for it cannot fail.
         let _ = closed.wait_for(|stage| *stage != Stage::Opened).await;
+        let mut is_told = false;
         loop {
             while connections.try_join_next().is_some() {}
             let accepted = tokio::select! {
@@ -97,10 +98,16 @@ impl Tcp {
                 accepted = socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => self.welcome(stream, peer, &mut connections),
+                Ok((stream, peer)) => {
+                    is_told = false;
+                    self.welcome(stream, peer, &mut connections);
+                }
                 Err(error) if is_about_one(&error) => {}
                 Err(error) => {
-                    self.worker.log.error(format_args!("accept {}: {error}", self.bound.local_addr()));
+                    // Once, not twenty times a second.
+                    if !std::mem::replace(&mut is_told, true) {
+                        self.worker.log.error(format_args!("accept tcp {}: {error}", self.bound.local_addr()));
+                    }
                     self.worker.close_longest_idle();
                     tokio::time::sleep(REST).await;
                 }

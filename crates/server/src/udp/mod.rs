@@ -154,7 +154,11 @@ impl Udp {
                 Turn::Send => Ok(()),
                 Turn::Read => self.read_batch(&mut receiver, &mut exchange, serve_one),
             };
-            if done.is_err() || self.flush().is_err() {
+            if done.is_err() {
+                tokio::time::sleep(REST).await;
+            }
+            // Nothing more is read while the system has no room for replies.
+            while self.flush().is_err() {
                 tokio::time::sleep(REST).await;
             }
             yield_now().await;
