@@ -7,6 +7,7 @@
 pub mod api;
 pub mod index;
 pub mod manifest;
+pub mod selector;
 pub mod types;
 
 pub use index::{

@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use catena_cluster::api::{Access, TlsFiles};
+use catena_cluster::api::{Access, Limits, TlsFiles};
 use catena_cluster::index::Keep;
 use catena_cluster::manifest::Manifests;
+use catena_cluster::selector::Selector;
 use catena_core::Span;
 use catena_core::prelude::*;
 use catena_gocompat::duration::GoDuration;
-use catena_gocompat::number::atoi;
+use catena_gocompat::number::{atoi, parse_float};
+use catena_gocompat::quote::quote;
 
 /// Everything that may stand in the block.
 const PROPERTIES: [&str; 19] = [
@@ -75,9 +77,20 @@ pub(crate) struct Config {
 #[derive(Debug)]
 pub(crate) enum Origin {
     /// The API.
-    Api(Access),
+    Api(Box<FromApi>),
     /// Files.
     Manifests(Box<Manifests>),
+}
+
+/// The API, and what is asked of it.
+#[derive(Debug)]
+pub(crate) struct FromApi {
+    pub(crate) access: Access,
+    pub(crate) limits: Limits,
+    /// Selects Services, EndpointSlices and Pods.
+    pub(crate) labels: Selector,
+    /// Selects Namespaces.
+    pub(crate) namespace_labels: Selector,
 }
 
 /// What is needed to start.
@@ -99,6 +112,9 @@ struct Draft {
     tls: Option<(TlsFiles, Option<Span>)>,
     kubeconfig: Option<(PathBuf, Option<String>)>,
     manifests: Vec<(PathBuf, Span)>,
+    limits: Limits,
+    labels: Selector,
+    namespace_labels: Option<Selector>,
     /// An error for the first property that only an API can serve.
     of_api: Option<Diagnostic>,
 }
@@ -133,10 +149,16 @@ pub(crate) fn parse(cx: &mut Setup<'_>) -> Result<(Config, Start), Diagnostic> {
         tls: None,
         kubeconfig: None,
         manifests: Vec::new(),
+        limits: Limits::default(),
+        labels: Selector::default(),
+        namespace_labels: None,
         of_api: None,
     };
     while words.next_block() {
         draft.property(cx, &mut words)?;
+    }
+    if !draft.config.namespaces.is_empty() && draft.namespace_labels.is_some() {
+        return Err(words.err("namespaces and namespace_labels cannot both be set"));
     }
     if draft.config.zonal && !draft.config.endpoints {
         return Err(words.err("zonal requires the endpoint cache; remove noendpoints"));
@@ -192,19 +214,51 @@ impl Draft {
             }
             "manifests" => self.manifests(cx, words)?,
             "endpoint" | "tls" | "kubeconfig" => self.access(cx, words)?,
-            "labels"
-            | "namespace_labels"
-            | "multicluster"
-            | "apiserver_qps"
-            | "apiserver_burst"
-            | "apiserver_max_inflight" => {
-                let property = words.val();
+            "labels" => {
+                self.only_api(words);
+                self.labels = selector(words, "label")?;
+            }
+            "namespace_labels" => {
+                self.only_api(words);
+                self.namespace_labels = Some(selector(words, "namespace_label")?);
+            }
+            "apiserver_qps" | "apiserver_burst" | "apiserver_max_inflight" => self.limit(words)?,
+            "multicluster" => {
                 return Err(words
-                    .plain_err(format!("property '{property}' is not supported yet"))
+                    .plain_err("property 'multicluster' is not supported yet")
                     .with_label("not supported yet"));
             }
             _ => return Err(words.unknown_property(&PROPERTIES)),
         }
+        Ok(())
+    }
+
+    /// Notes that the present property has no meaning for manifests.
+    fn only_api(&mut self, words: &Cursor<'_>) {
+        let property = words.val();
+        self.of_api.get_or_insert_with(|| words.err(format!("'{property}' and 'manifests' cannot both be set")));
+    }
+
+    fn limit(&mut self, words: &mut Cursor<'_>) -> Result<(), Diagnostic> {
+        self.only_api(words);
+        let property = words.val();
+        let [given] = words.remaining_args()[..] else { return Err(words.arg_err()) };
+        let told = |error: String| words.err(format!("invalid {property} {}: {error}", quote(given)));
+        let negative = || words.err(format!("{property} must be >= 0"));
+        if property == "apiserver_qps" {
+            let qps = parse_float(given).map_err(|error| told(error.to_string()))?;
+            if qps < 0.0 {
+                return Err(negative());
+            }
+            self.limits.qps = qps;
+            return Ok(());
+        }
+        let number = atoi(given).map_err(|error| told(error.to_string()))?;
+        if number < 0 {
+            return Err(negative());
+        }
+        let of = if property == "apiserver_burst" { &mut self.limits.burst } else { &mut self.limits.inflight };
+        *of = u32::try_from(number).unwrap_or(u32::MAX);
         Ok(())
     }
 
@@ -221,7 +275,7 @@ impl Draft {
     fn access(&mut self, cx: &mut Setup<'_>, words: &mut Cursor<'_>) -> Result<(), Diagnostic> {
         let property = words.val();
         let span = words.span();
-        self.of_api.get_or_insert_with(|| words.err(format!("'{property}' and 'manifests' cannot both be set")));
+        self.only_api(words);
         match property {
             "endpoint" => {
                 let urls = some_args(words)?;
@@ -255,7 +309,19 @@ impl Draft {
     }
 
     fn finish(self, cx: &mut Setup<'_>) -> Result<(Config, Start), Diagnostic> {
-        let Self { config, timeout, span, endpoint, tls, kubeconfig, manifests, of_api } = self;
+        let Self {
+            config,
+            timeout,
+            span,
+            endpoint,
+            tls,
+            kubeconfig,
+            manifests,
+            limits,
+            labels,
+            namespace_labels,
+            of_api,
+        } = self;
         if let (Some(both), false) = (of_api, manifests.is_empty()) {
             return Err(both);
         }
@@ -272,7 +338,8 @@ impl Draft {
             (None, None) => Access::InCluster,
         };
         access.check().map_err(|error| at(span, Diagnostic::error(error.to_string())))?;
-        Ok((config, Start { origin: Origin::Api(access), span, timeout }))
+        let api = FromApi { access, limits, labels, namespace_labels: namespace_labels.unwrap_or_default() };
+        Ok((config, Start { origin: Origin::Api(Box::new(api)), span, timeout }))
     }
 }
 
@@ -304,6 +371,13 @@ fn no_args(words: &mut Cursor<'_>) -> Result<(), Diagnostic> {
 fn some_args<'a>(words: &mut Cursor<'a>) -> Result<Vec<&'a str>, Diagnostic> {
     let args = words.remaining_args();
     if args.is_empty() { Err(words.arg_err()) } else { Ok(args) }
+}
+
+/// Reads a label selector from the rest of the line.
+fn selector(words: &mut Cursor<'_>, kind: &str) -> Result<Selector, Diagnostic> {
+    let text = some_args(words)?.join(" ");
+    Selector::parse(&text)
+        .map_err(|error| words.plain_err(format!("unable to parse {kind} selector value: '{text}': {error}")))
 }
 
 fn pod_mode(words: &mut Cursor<'_>) -> Result<PodMode, Diagnostic> {

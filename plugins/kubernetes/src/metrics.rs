@@ -14,6 +14,7 @@ const REQUEST_BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 pub(crate) struct Handles {
     programming: HistogramVec,
     request_duration: HistogramVec,
+    limiter_duration: HistogramVec,
     requests: CounterVec,
 }
 
@@ -33,6 +34,12 @@ impl Handles {
                 &["verb", "host"],
                 &REQUEST_BUCKETS,
             ),
+            limiter_duration: metrics.histogram(
+                "coredns_kubernetes_rest_client_rate_limiter_duration_seconds",
+                "Client side rate limiter latency in seconds. Broken down by verb and host.",
+                &["verb", "host"],
+                &REQUEST_BUCKETS,
+            ),
             requests: metrics.counter(
                 "coredns_kubernetes_rest_client_requests_total",
                 "Number of HTTP requests, partitioned by status code, method, and host.",
@@ -46,9 +53,10 @@ impl Handles {
         self.programming.with_label_values(&[if headless { "headless_with_selector" } else { "cluster_ip" }])
     }
 
-    pub(crate) fn request(&self, host: &str, code: Option<u16>, elapsed: Duration) {
+    pub(crate) fn request(&self, host: &str, code: Option<u16>, waited: Duration, elapsed: Duration) {
         let code = code.map_or_else(|| "<error>".to_owned(), |code| code.to_string());
         self.requests.with_label_values(&[code.as_str(), "GET", host]).inc();
+        self.limiter_duration.with_label_values(&["GET", host]).observe(waited.as_secs_f64());
         self.request_duration.with_label_values(&["GET", host]).observe(elapsed.as_secs_f64());
     }
 }

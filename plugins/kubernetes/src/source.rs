@@ -4,13 +4,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use catena_cluster::api::{self, Access, Timing, Watches};
+use catena_cluster::api::{self, Timing, Watches};
 use catena_cluster::index::{Change, Index, Kind, Level, Observer, ServiceKind};
 use catena_cluster::manifest::POLL;
 use catena_core::{Clock, Diagnostic, Log, Service, StartContext, Task, async_trait};
 
 use crate::backend::Backend;
-use crate::config::{Origin, PodMode, Start, at};
+use crate::config::{FromApi, Origin, PodMode, Start, at};
 use crate::metrics::{Handles, rfc3339, since};
 
 /// How often a start that waits says so.
@@ -40,8 +40,8 @@ impl Observer for Reporter {
         }
     }
 
-    fn requested(&self, host: &str, code: Option<u16>, elapsed: Duration) {
-        self.metrics.request(host, code, elapsed);
+    fn requested(&self, host: &str, code: Option<u16>, waited: Duration, elapsed: Duration) {
+        self.metrics.request(host, code, waited, elapsed);
     }
 
     fn log(&self, level: Level, line: &str) {
@@ -74,7 +74,7 @@ impl Service for Source {
                 manifests.fill(&index);
                 Box::pin(manifests.watch(index, POLL))
             }
-            Origin::Api(access) => self.follow(access).await.map_err(|error| at(span, error))?,
+            Origin::Api(api) => self.follow(*api).await.map_err(|error| at(span, error))?,
         };
         if !cx.spawner.spawn(task) {
             return Err(at(span, Diagnostic::error("no task can be started").with_prefix("kubernetes")));
@@ -85,15 +85,16 @@ impl Service for Source {
 }
 
 impl Source {
-    async fn follow(&self, access: Access) -> Result<Task, Diagnostic> {
+    async fn follow(&self, from: FromApi) -> Result<Task, Diagnostic> {
+        let FromApi { access, limits, labels, namespace_labels } = from;
         let api =
             access.client().await.map_err(|error| Diagnostic::error(error.to_string()).with_prefix("kubernetes"))?;
         let config = &self.backend.config;
-        let watches =
-            Watches { slices: config.endpoints, pods: config.pods == PodMode::Verified, ..Watches::default() };
+        let pods = config.pods == PodMode::Verified;
+        let watches = Watches { slices: config.endpoints, pods, labels, namespace_labels };
         let index = Arc::clone(&self.backend.index);
         index.require(watches.kinds());
-        Ok(Box::pin(api::run(api, watches, Timing::default(), index)))
+        Ok(Box::pin(api::run(api.limited(limits), watches, Timing::default(), index)))
     }
 
     /// Holds the start until the index is in step, or for so long. CoreDNS: plugin/kubernetes, `InitKubeCache`.

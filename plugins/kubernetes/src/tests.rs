@@ -387,7 +387,28 @@ fn mistakes_are_told_in_corednss_words() {
             "Corefile:3 - Error during parsing: 'kubeconfig' and 'manifests' cannot both be set",
         ),
         ("kubernetes {\nendpoint http://\n}", "invalid endpoint 'http://': empty string"),
-        ("kubernetes {\nlabels a=b\n}", "property 'labels' is not supported yet"),
+        ("kubernetes {\nmulticluster a\n}", "property 'multicluster' is not supported yet"),
+        (
+            "kubernetes {\nlabels a b\n}",
+            "unable to parse label selector value: 'a b': unable to parse requirement: found 'b', expected: in, notin, =, ==, !=",
+        ),
+        (
+            "kubernetes {\nnamespaces a\nnamespace_labels b\n}",
+            "Corefile:5 - Error during parsing: namespaces and namespace_labels cannot both be set",
+        ),
+        (
+            "kubernetes {\napiserver_qps x\n}",
+            "Corefile:3 - Error during parsing: invalid apiserver_qps \"x\": strconv.ParseFloat: parsing \"x\": invalid syntax",
+        ),
+        ("kubernetes {\napiserver_burst -1\n}", "Corefile:3 - Error during parsing: apiserver_burst must be >= 0"),
+        (
+            "kubernetes {\napiserver_max_inflight 1 2\n}",
+            "Corefile:3 - Error during parsing: Wrong argument count or unexpected line ending after '2'",
+        ),
+        (
+            "kubernetes {\nmanifests a\nlabels b\n}",
+            "Corefile:4 - Error during parsing: 'labels' and 'manifests' cannot both be set",
+        ),
         ("kubernetes\nkubernetes", "this plugin can only be used once per Server Block"),
     ] {
         check_config([PLUGIN], body, &format!("plugin/kubernetes: {told}"));

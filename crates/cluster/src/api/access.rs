@@ -1,12 +1,14 @@
 //! How to reach the API: in the cluster, by a kubeconfig, or by its URL.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use hyper::Uri;
 use hyper::header::{HeaderValue, USER_AGENT};
 use kube::Client;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 
+use super::limit::{Limiter, Limits};
 use super::request::innermost;
 
 /// The three files of `tls CERT KEY CACERT`.
@@ -79,6 +81,7 @@ pub enum ClientError {
 pub struct Api {
     pub(super) client: Client,
     pub(super) host: String,
+    pub(super) limiter: Arc<Limiter>,
 }
 
 impl std::fmt::Debug for Api {
@@ -90,7 +93,13 @@ impl std::fmt::Debug for Api {
 impl Api {
     /// From a client that exists already.
     pub fn new(client: Client, host: &str) -> Self {
-        Self { client, host: host.to_owned() }
+        Self { client, host: host.to_owned(), limiter: Arc::new(Limiter::new(Limits::default())) }
+    }
+
+    /// Keeps requests within bounds, from now on.
+    #[must_use]
+    pub fn limited(self, limits: Limits) -> Self {
+        Self { limiter: Arc::new(Limiter::new(limits)), ..self }
     }
 }
 
@@ -117,7 +126,7 @@ impl Access {
         config.default_retry = false;
         let host = config.cluster_url.authority().map(ToString::to_string).unwrap_or_default();
         let client = Client::try_from(config).map_err(|error| ClientError::Client(innermost(&error)))?;
-        Ok(Api { client, host })
+        Ok(Api::new(client, &host))
     }
 
     async fn config(&self) -> Result<Config, ClientError> {

@@ -2,6 +2,7 @@
 
 mod access;
 mod follow;
+mod limit;
 mod lines;
 mod outage;
 mod request;
@@ -13,8 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use access::{Access, Api, ClientError, TlsFiles};
+pub use limit::Limits;
 
 use crate::index::{Index, Kind, Kinds};
+use crate::selector::Selector;
 use crate::types;
 use follow::Follower;
 use outage::Outage;
@@ -26,10 +29,10 @@ pub struct Watches {
     pub slices: bool,
     /// Whether Pods are watched.
     pub pods: bool,
-    /// A label selector for Services, EndpointSlices and Pods; empty selects all.
-    pub labels: String,
-    /// A label selector for Namespaces; empty selects all.
-    pub namespace_labels: String,
+    /// Selects Services, EndpointSlices and Pods.
+    pub labels: Selector,
+    /// Selects Namespaces.
+    pub namespace_labels: Selector,
 }
 
 impl Watches {
@@ -71,8 +74,8 @@ impl Default for Timing {
 /// Call [`Index::require`] with [`Watches::kinds`] first, so that nobody takes an empty index for one in step.
 pub async fn run(api: Api, watches: Watches, timing: Timing, index: Arc<Index>) {
     let outage = Arc::new(Outage::new(Arc::clone(&index)));
-    let follower = |kind: Kind, selector: &str| {
-        Follower::new(kind, api.clone(), selector, timing, Arc::clone(&index), Arc::clone(&outage))
+    let follower = |kind: Kind, selector: &Selector| {
+        Follower::new(kind, api.clone(), &selector.to_string(), timing, Arc::clone(&index), Arc::clone(&outage))
     };
     let services = follower(Kind::Services, &watches.labels).run::<types::Service>();
     let namespaces = follower(Kind::Namespaces, &watches.namespace_labels).run::<types::Namespace>();

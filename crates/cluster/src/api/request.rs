@@ -85,13 +85,16 @@ pub(super) async fn get(
 ) -> Result<Body, Trouble> {
     let request = Request::get(path).header(ACCEPT, "application/json").body(Body::empty());
     let request = request.map_err(|error| Trouble::Broken(error.to_string()))?;
+    let asked = Instant::now();
+    let turn = api.limiter.turn().await;
     let start = Instant::now();
     let answer = timeout(silence_max, api.client.send(request)).await;
     let code = match &answer {
         Ok(Ok(response)) => Some(response.status().as_u16()),
         _ => None,
     };
-    index.requested(&api.host, code, start.elapsed());
+    drop(turn);
+    index.requested(&api.host, code, start - asked, start.elapsed());
     let response = answer
         .map_err(|_elapsed| Trouble::Broken(format!("no answer from {} in {silence_max:?}", api.host)))?
         .map_err(|error| Trouble::Broken(innermost(&error)))?;

@@ -330,15 +330,15 @@ async fn selectors_go_with_every_request() {
     let watches = Watches {
         slices: true,
         pods: true,
-        labels: "app in (a, b)".to_owned(),
-        namespace_labels: "env=dev".to_owned(),
+        labels: Selector::parse("app in (a, b)").unwrap(),
+        namespace_labels: Selector::parse("env=dev").unwrap(),
     };
     index.require(watches.kinds());
     tasks.spawn(run(access.client().await.unwrap(), watches, Timing::default(), Arc::clone(&index)));
     index.synced().await;
     let seen = seen.lock().unwrap();
     let of = |path: &str| seen.iter().find(|target| target.split('?').next() == Some(path)).unwrap().clone();
-    assert!(of("/api/v1/services").ends_with("&labelSelector=app%20in%20%28a%2C%20b%29"));
+    assert!(of("/api/v1/services").ends_with("&labelSelector=app%20in%20%28a%2Cb%29"));
     assert!(of("/api/v1/namespaces").ends_with("&labelSelector=env%3Ddev"));
     assert!(of("/api/v1/pods").contains("&fieldSelector=status.phase%21%3DSucceeded%2C"));
 }

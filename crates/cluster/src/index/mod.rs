@@ -79,8 +79,8 @@ pub enum Level {
 pub trait Observer: Send + Sync + 'static {
     /// An object came, changed or went.
     fn changed(&self, _index: &Index, _change: Change<'_>) {}
-    /// A request to the API was answered with a status code, or failed (`None`).
-    fn requested(&self, _host: &str, _code: Option<u16>, _elapsed: Duration) {}
+    /// A request to the API waited for its turn, and was then answered with a status code, or failed (`None`).
+    fn requested(&self, _host: &str, _code: Option<u16>, _waited: Duration, _elapsed: Duration) {}
     /// A line for the log.
     fn log(&self, _level: Level, _line: &str) {}
 }

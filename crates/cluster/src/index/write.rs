@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
+#[cfg(feature = "api")]
+use std::time::Duration;
 
 use hashbrown::HashTable;
 
@@ -366,8 +368,8 @@ impl Index {
 
     /// Tells the observer of a request.
     #[cfg(feature = "api")]
-    pub(crate) fn requested(&self, host: &str, code: Option<u16>, elapsed: std::time::Duration) {
-        self.observer.requested(host, code, elapsed);
+    pub(crate) fn requested(&self, host: &str, code: Option<u16>, waited: Duration, elapsed: Duration) {
+        self.observer.requested(host, code, waited, elapsed);
     }
 
     /// Sends a line to the observer's log.
