@@ -128,7 +128,11 @@ mod tests {
     fn a_manifest_is_shown_with_its_own_lines() {
         let yaml = "kind: ConfigMap\napiVersion: v1\nmetadata:\n  name: coredns\ndata:\n  Corefile: |\n    .:53 {\n        nosuch\n    }\n";
         let report = checked(yaml);
-        assert!(report.text.contains("Corefile:8 - Error during parsing: Unknown directive 'nosuch'"), "{}", report.text);
+        assert!(
+            report.text.contains("Corefile:8 - Error during parsing: Unknown directive 'nosuch'"),
+            "{}",
+            report.text
+        );
         assert!(report.text.contains("--> Corefile:8:9"), "{}", report.text);
     }
 }

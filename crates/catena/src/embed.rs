@@ -102,6 +102,7 @@ impl Builder {
         };
         let server = Server::start(options).await?;
         let watched = Arc::downgrade(&server);
+        #[expect(clippy::disallowed_methods, reason = "it stops the server, and ends with it")]
         tokio::spawn(async move {
             if told.recv().await.is_some()
                 && let Some(server) = watched.upgrade()

@@ -140,7 +140,9 @@ impl Flags {
                     "json" => Format::Json,
                     _ => {
                         let value = quote(value);
-                        return Err(Stop::Fault(format!("invalid value {value} for flag -log-format: must be text or json")));
+                        return Err(Stop::Fault(format!(
+                            "invalid value {value} for flag -log-format: must be text or json"
+                        )));
                     }
                 }
             }

@@ -5,20 +5,20 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use catena_core::Log;
 use catena_core::corefile::{SOURCE_BYTES_MAX, decode};
+use catena_core::{Clock, Log};
 use catena_runtime::{
-    Disk, EXIT_FATAL, EXIT_FORCED, HostInterfaces, Options, Output, ProcessExit, ProcessOptions, Source, SystemClock, Text,
-    available_workers, go_date, install_panic_hook, run, version_lines,
+    Disk, EXIT_FATAL, EXIT_FORCED, HostInterfaces, Options, Output, ProcessExit, ProcessOptions, Source, SystemClock,
+    Text, available_workers, complain, go_date, install_panic_hook, run, version_lines,
 };
 use catena_stock::COREDNS_DIRECTIVES;
 
+use crate::PRODUCT;
 use crate::check::check;
 use crate::embed::Builder;
 use crate::flags::{Flags, Stop, usage};
-use crate::PRODUCT;
 
 /// The most threads for work that blocks, such as reading files and looking up host names.
 const BLOCKING_THREADS_MAX: usize = 4;
@@ -37,12 +37,13 @@ pub fn main(builder: Builder) -> ExitCode {
         Ok(flags) => flags,
         Err(stop) => {
             let fault = if let Stop::Fault(line) = &stop { format!("{line}\n") } else { String::new() };
-            eprint!("{fault}{}", usage(&program));
+            complain(&format!("{fault}{}", usage(&program).trim_end()));
             return if stop == Stop::Help { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FORCED) };
         }
     };
     if !flags.rest.is_empty() {
-        eprintln!("{} extra command line arguments: [{}]", go_date(SystemTime::now()), flags.rest.join(" "));
+        let date = go_date(SystemClock.wall());
+        complain(&format!("{date} extra command line arguments: [{}]", flags.rest.join(" ")));
         return ExitCode::from(EXIT_FATAL);
     }
     let information = if flags.version {
@@ -113,7 +114,7 @@ fn serve(builder: Builder, flags: &Flags) -> ExitCode {
 }
 
 fn fail(line: &str) -> ExitCode {
-    eprintln!("{line}");
+    complain(line);
     ExitCode::from(EXIT_FATAL)
 }
 
@@ -144,7 +145,7 @@ fn read_stdin() -> Result<String, String> {
 
 fn check_command(builder: &Builder, program: &str, words: &[String]) -> ExitCode {
     let [file] = words else {
-        eprintln!("usage: {program} check FILE|-");
+        complain(&format!("usage: {program} check FILE|-"));
         return ExitCode::from(EXIT_FORCED);
     };
     let source = if file == "-" { read_stdin().map(Source::stdin) } else { Ok(Source::File(PathBuf::from(file))) };

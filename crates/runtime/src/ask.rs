@@ -37,6 +37,7 @@ pub(crate) async fn ask(env: Env, message: &[u8]) -> Option<Vec<u8>> {
 fn listener_for(instance: &Instance, query: &Query) -> usize {
     let name = query.lower().as_slice();
     let serves = |zone: &[u8]| name.ends_with(zone);
-    let found = instance.listeners().iter().position(|listener| listener.zones.iter().any(|(zone, _)| serves(zone.wire())));
+    let found =
+        instance.listeners().iter().position(|listener| listener.zones.iter().any(|(zone, _)| serves(zone.wire())));
     found.unwrap_or(0)
 }

@@ -94,6 +94,10 @@ impl SideHttp {
             let (Ok(local), Some(sites)) = (socket.local_addr(), wanted.remove(&addr)) else { continue };
             let sites = Arc::new(Sites::from_pointee(sites));
             let (stop, stopped) = watch::channel(());
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "listeners outlive instances; they end when their sender is dropped"
+            )]
             tokio::spawn(serve::accept(socket, Arc::clone(&sites), stopped));
             self.open.insert(addr, Open { local, sites, _stop: stop });
         }

@@ -22,7 +22,7 @@ mod watch;
 pub use banner::{version_lines, zone_lines};
 pub use catena_server::{Parallelism, available_workers, install_panic_hook};
 pub use load::{Examined, Failure, Loaded, examine, hash, load};
-pub use process::{EXIT_ENDED, EXIT_FATAL, EXIT_FORCED, ProcessExit, ProcessOptions, run};
+pub use process::{EXIT_ENDED, EXIT_FATAL, EXIT_FORCED, ProcessExit, ProcessOptions, complain, run};
 pub use server::{DRAIN_LIMIT, Facts, Options, Server};
 pub use sink::{BUFFER_OCTETS_MAX, FLUSH_LIMIT, Format, Output, go_date};
 pub use source::{DEFAULT_FILE, Source, Text, built_in};

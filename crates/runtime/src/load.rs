@@ -30,7 +30,8 @@ impl Failure {
     pub fn of(diagnostics: &[Diagnostic], sources: &SourceMap) -> Self {
         let first = diagnostics.iter().find(|found| found.severity == Severity::Error).or(diagnostics.first());
         // A snippet that shows no source would only repeat the line.
-        let worth = diagnostics.len() > 1 || first.is_some_and(|first| first.span.is_some() || !first.notes().is_empty());
+        let worth =
+            diagnostics.len() > 1 || first.is_some_and(|first| first.span.is_some() || !first.notes().is_empty());
         let snippets = if worth { diagnostics.iter().map(|found| found.render(sources)).collect() } else { Vec::new() };
         Self { line: first.map(Diagnostic::one_line).unwrap_or_default(), snippets }
     }

@@ -1,6 +1,7 @@
 //! A server as a process of its own: signals, pid file, banner, exit codes. CoreDNS: `coremain`, `sigtrap`.
 
 use std::future::Future;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -69,19 +70,22 @@ pub async fn run(options: Options, process: &ProcessOptions, output: &Arc<Output
             output.plain(&line);
         }
     }
-    let watching = tokio::spawn({
-        let server = Arc::clone(&server);
-        async move { server.watch().await }
-    });
-    let code = attend(&server, &mut signals, &pidfile, &log).await;
-    watching.abort();
-    code
+    tokio::select! {
+        // A look that is under way when the process ends is finished or forgotten as a whole: it runs as a task of its own.
+        () = server.watch() => EXIT_ENDED,
+        code = attend(&server, &mut signals, &pidfile, &log) => code,
+    }
 }
 
 fn fatal(output: &Output, failure: &Failure) -> u8 {
     output.flush();
-    eprintln!("{}", failure.whole());
+    complain(&failure.whole());
     EXIT_FATAL
+}
+
+/// Writes a line to standard error; if that is gone, nobody wants to know.
+pub fn complain(line: &str) {
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Obeys signals until one of them ends the process.
@@ -176,7 +180,13 @@ impl Signals {
     }
 
     /// Waits for the end of the server; meanwhile the second SIGINT ends the process by force, and SIGQUIT does so at once.
-    async fn until(&mut self, end: impl Future<Output = ()>, mut interrupted: bool, pidfile: &PidFile, log: &Log) -> u8 {
+    async fn until(
+        &mut self,
+        end: impl Future<Output = ()>,
+        mut interrupted: bool,
+        pidfile: &PidFile,
+        log: &Log,
+    ) -> u8 {
         let mut end = std::pin::pin!(end);
         loop {
             let received = tokio::select! {
@@ -224,7 +234,6 @@ impl PidFile {
 }
 
 fn write_pid(path: &Path) -> std::io::Result<()> {
-    use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path)?;
     writeln!(file, "{}", std::process::id())

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catena_core::{
-    BuildContext, Clock, Diagnostic, Env, Exit, Files, Instance, Interfaces, ListenAddr, Log, Metrics, PluginList, Spawner,
+    BuildContext, Clock, Diagnostic, Env, Exit, Files, Instance, Interfaces, ListenAddr, Log, Metrics, PluginList,
+    Spawner,
 };
 use catena_server::{Bound, Context, Generation, Limits, Workers, bind};
 use futures_util::FutureExt;
@@ -78,6 +79,7 @@ struct Running {
     services: Services,
     bound: Vec<Arc<Bound>>,
     facts: Facts,
+    text: Text,
 }
 
 /// What is known of the configuration in force.
@@ -110,8 +112,7 @@ impl Server {
             Source::Default | Source::Text { .. } => Failure::plain(reason),
         })?;
         let Ready { running, http: prepared } = make_ready(&options, &metrics, &text, None, &http).await?;
-        let context =
-            Context { log: options.log.clone(), metrics: Arc::clone(&metrics), limits: Limits::default() };
+        let context = Context { log: options.log.clone(), metrics: Arc::clone(&metrics), limits: Limits::default() };
         let workers = Workers::start(options.workers, context).map_err(no_workers)?;
         workers.adopt(running.generation(&options)).await.map_err(no_workers)?;
         let mut state = State { workers: Some(workers), http, running, shown_hash: None, ending: false };
@@ -138,6 +139,11 @@ impl Server {
     /// What is known of the configuration in force.
     pub async fn facts(&self) -> Facts {
         self.state.lock().await.running.facts.clone()
+    }
+
+    /// The text of the configuration in force.
+    pub(crate) async fn text(&self) -> Text {
+        self.state.lock().await.running.text.clone()
     }
 
     /// The instance in force.
@@ -178,8 +184,12 @@ impl Server {
     pub async fn replace(self: &Arc<Self>, text: Text) -> Result<(), Failure> {
         // A task of its own, for half a reload must not be dropped when whoever asked for it goes away.
         let server = Arc::clone(self);
-        let done = tokio::spawn(async move { server.replace_here(&text).await }).await;
-        let outcome = done.unwrap_or_else(|error| {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a reload outlives the instance that it replaces; it is waited for"
+        )]
+        let done = tokio::spawn(async move { server.replace_here(&text).await });
+        let outcome = done.await.unwrap_or_else(|error| {
             self.options.log.error(format_args!("Restart: {error}"));
             Err(Failure::plain("panicked"))
         });
@@ -306,7 +316,8 @@ async fn make_ready(
     before: Option<&Running>,
     http: &SideHttp,
 ) -> Result<Ready, Failure> {
-    let Loaded { draft, sources, hash, warnings } = set_up(options, metrics, text, before.map(|running| &*running.instance))?;
+    let Loaded { draft, sources, hash, warnings } =
+        set_up(options, metrics, text, before.map(|running| &*running.instance))?;
     for warning in warnings {
         options.log.warning(warning);
     }
@@ -328,7 +339,7 @@ async fn make_ready(
     };
     let interval = instance.settings.reload.map(crate::watch::interval);
     let facts = Facts { hash, interval, built_in: text.built_in };
-    Ok(Ready { running: Running { instance, tasks, services, bound, facts }, http })
+    Ok(Ready { running: Running { instance, tasks, services, bound, facts, text: text.clone() }, http })
 }
 
 fn set_up(

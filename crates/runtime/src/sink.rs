@@ -9,7 +9,9 @@ use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use catena_core::{Level, LogSink};
+use catena_core::{Clock, Level, LogSink};
+
+use crate::system::SystemClock;
 
 /// The most octets of lines that wait to be written; the query log may use half of them.
 pub const BUFFER_OCTETS_MAX: usize = 4 * 1024 * 1024;
@@ -67,7 +69,7 @@ impl Output {
     pub fn plain(&self, text: &str) {
         let line = match self.0.format {
             Format::Text => format!("{text}\n"),
-            Format::Json => json_line(SystemTime::now(), Level::Info, None, text),
+            Format::Json => json_line(SystemClock.wall(), Level::Info, None, text),
         };
         self.0.push(&line, BUFFER_OCTETS_MAX);
     }
@@ -92,7 +94,7 @@ impl LogSink for Output {
     fn line(&self, level: Level, plugin: Option<&str>, message: &Arguments<'_>) {
         let line = match self.0.format {
             Format::Text => text_line(level, plugin, message),
-            Format::Json => json_line(SystemTime::now(), level, plugin, &message.to_string()),
+            Format::Json => json_line(SystemClock.wall(), level, plugin, &message.to_string()),
         };
         // INFO lines without a plugin are the query log.
         let room = if level <= Level::Info && plugin.is_none() { BUFFER_OCTETS_MAX / 2 } else { BUFFER_OCTETS_MAX };
@@ -136,7 +138,8 @@ impl Shared {
             buffer.writing = true;
             drop(buffer);
             if dropped > 0 {
-                let text = format_args!("{dropped} log lines were dropped: standard output is too slow for them").to_string();
+                let text =
+                    format_args!("{dropped} log lines were dropped: standard output is too slow for them").to_string();
                 batch.extend_from_slice(self.warning(&text).as_bytes());
             }
             // There is nowhere to tell that standard output is gone; the server goes on without it.
@@ -148,7 +151,7 @@ impl Shared {
     fn warning(&self, text: &str) -> String {
         match self.format {
             Format::Text => text_line(Level::Warning, None, &format_args!("{text}")),
-            Format::Json => json_line(SystemTime::now(), Level::Warning, None, text),
+            Format::Json => json_line(SystemClock.wall(), Level::Warning, None, text),
         }
     }
 }
@@ -254,12 +257,21 @@ mod tests {
 
     #[test]
     fn json_lines_are_objects() {
-        let line = json_line(SystemTime::UNIX_EPOCH + Duration::from_millis(1_709_210_096_789), Level::Warning, Some("x"), "a \"b\"\n");
+        let line = json_line(
+            SystemTime::UNIX_EPOCH + Duration::from_millis(1_709_210_096_789),
+            Level::Warning,
+            Some("x"),
+            "a \"b\"\n",
+        );
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(read["time"], "2024-02-29T12:34:56.789Z");
-        assert_eq!((&read["level"], &read["plugin"], &read["msg"]), (&"warning".into(), &"x".into(), &"a \"b\"\n".into()));
+        assert_eq!(
+            (&read["level"], &read["plugin"], &read["msg"]),
+            (&"warning".into(), &"x".into(), &"a \"b\"\n".into())
+        );
         assert_eq!(line.lines().count(), 1);
-        let bare: serde_json::Value = serde_json::from_str(&json_line(SystemTime::UNIX_EPOCH, Level::Info, None, "")).unwrap();
+        let bare: serde_json::Value =
+            serde_json::from_str(&json_line(SystemTime::UNIX_EPOCH, Level::Info, None, "")).unwrap();
         assert!(bare.get("plugin").is_none());
     }
 

@@ -12,10 +12,12 @@ use catena_core::{Clock, Files, Interfaces};
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else is told to use")]
     fn now(&self) -> Instant {
         Instant::now()
     }
 
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else is told to use")]
     fn wall(&self) -> SystemTime {
         SystemTime::now()
     }
@@ -38,7 +40,8 @@ impl Files for Disk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        let names = std::fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
+        let names =
+            std::fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
         names.collect()
     }
 }

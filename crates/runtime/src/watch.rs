@@ -86,6 +86,8 @@ impl Server {
         }
         let loaded = self.options.source.load(&self.options.default_port);
         let text: Text = loaded.map_err(|reason| Failure::plain(format!("loading updated Caddyfile: {reason}")))?;
+        // A default Corefile that is gone leaves in force what was in it.
+        let text = if text.built_in { self.text().await } else { text };
         self.replace(text).await
     }
 }

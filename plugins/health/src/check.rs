@@ -44,7 +44,8 @@ impl Target {
 
     async fn exchange(&self) -> Result<(), String> {
         let dialled = TcpStream::connect(&self.connect).await;
-        let mut stream = dialled.map_err(|error| format!("dial tcp {}: connect: {}", self.connect, in_go_words(&error)))?;
+        let mut stream =
+            dialled.map_err(|error| format!("dial tcp {}: connect: {}", self.connect, in_go_words(&error)))?;
         let request = format!("GET /health HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.addr);
         stream.write_all(request.as_bytes()).await.map_err(|error| in_go_words(&error))?;
         let mut reply = [0; REPLY_OCTETS_MAX];

@@ -1,7 +1,7 @@
 //! The words of *health*.
 
-use catena_core::prelude::*;
 use catena_core::Span;
+use catena_core::prelude::*;
 use catena_gocompat::address::split_host_port;
 use catena_gocompat::duration::GoDuration;
 

@@ -20,8 +20,11 @@ impl Metrics {
             none,
             &SLIM_TIME_BUCKETS,
         );
-        let failures =
-            metrics.counter("coredns_health_request_failures_total", "The number of times the health check failed.", none);
+        let failures = metrics.counter(
+            "coredns_health_request_failures_total",
+            "The number of times the health check failed.",
+            none,
+        );
         Self { duration: duration.with_label_values(none), failures: failures.with_label_values(none) }
     }
 }

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 use super::*;
 use catena_testkit::{Kit, Recipe, check_config};
 use std::io::{Read, Write};
@@ -32,9 +32,12 @@ fn the_check_counts_failures_and_says_why() {
     assert_eq!(kit.metric("coredns_health_request_failures_total"), Some(1.0));
     assert_eq!(kit.metric("coredns_health_request_duration_seconds_count"), Some(1.0));
     let url = format!("\"http://{addr}/health\"");
-    assert_eq!(kit.log.lines(), [format!(
-        "[WARNING] plugin/health: Local health request to {url} failed: Get {url}: dial tcp {addr}: connect: connection refused"
-    )]);
+    assert_eq!(
+        kit.log.lines(),
+        [format!(
+            "[WARNING] plugin/health: Local health request to {url} failed: Get {url}: dial tcp {addr}: connect: connection refused"
+        )]
+    );
 }
 
 #[test]

@@ -18,7 +18,8 @@ const SEVEN: PluginDef = PluginDef::new("seven", |cx| {
 #[tokio::test]
 async fn two_servers_with_different_lists_live_in_one_process() {
     let one = stock().without("whoami").after("cache", SEVEN).start("example.org:0 {\n seven\n}").await.unwrap();
-    let two = catena::Builder::new(PluginList::new(stock().plugins().iter().copied().filter(|def| def.name == "whoami")));
+    let two =
+        catena::Builder::new(PluginList::new(stock().plugins().iter().copied().filter(|def| def.name == "whoami")));
     let two = two.start("example.org:0 {\n whoami\n}").await.unwrap();
     let reply = one.ask("www.example.org", Rtype::A).await.unwrap();
     let records: Vec<_> = reply.answer().unwrap().limit_to::<A>().map(|record| record.unwrap().data().addr()).collect();

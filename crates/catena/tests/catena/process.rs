@@ -40,10 +40,12 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts it with a Corefile and waits for the version line.
+    /// Starts it with a Corefile, or without one if that is empty, and waits for the version line.
     pub(crate) fn start(corefile: &str, args: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("Corefile"), corefile).unwrap();
+        if !corefile.is_empty() {
+            std::fs::write(dir.path().join("Corefile"), corefile).unwrap();
+        }
         let mut child = command(dir.path(), args).stdin(Stdio::null()).spawn().unwrap();
         let (send, lines) = channel();
         let output = BufReader::new(child.stdout.take().unwrap());

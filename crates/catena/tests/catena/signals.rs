@@ -30,7 +30,8 @@ fn an_interrupt_ends_it_well_too_and_a_second_one_by_force() {
 
 #[test]
 fn quit_does_not_wait() {
-    let mut program = Program::start(".:0 {\n health 127.0.0.1:0 {\n lameduck 1m\n }\n whoami\n}\n", &["-pidfile", "pid"]);
+    let mut program =
+        Program::start(".:0 {\n health 127.0.0.1:0 {\n lameduck 1m\n }\n whoami\n}\n", &["-pidfile", "pid"]);
     program.signal("QUIT");
     assert_eq!(program.end().0, Some(0));
     assert_eq!(program.seen.last().unwrap(), "[INFO] SIGQUIT: Quitting process immediately");
@@ -62,13 +63,23 @@ fn usr1_reloads_the_file() {
 
 #[test]
 fn without_a_file_there_is_nothing_to_reload() {
+    let mut program = Program::start("", &["-p", "0"]);
+    assert!(program.seen.contains(&".:0".to_owned()), "{:?}", program.seen);
+    program.signal("USR1");
+    program.wait_for("[ERROR] SIGUSR1: no Caddyfile loader with which to reload Caddyfile");
+    program.signal("TERM");
+    assert_eq!(program.end().0, Some(0));
+}
+
+#[test]
+fn a_file_without_server_blocks_is_the_default_and_can_be_reloaded() {
     let mut program = Program::start("# no server blocks\n", &["-p", "0"]);
     assert!(program.seen.contains(&".:0".to_owned()), "{:?}", program.seen);
+    program.signal("USR1");
+    program.wait_for("[INFO] Reloading complete");
     std::fs::remove_file(program.path("Corefile")).unwrap();
     program.signal("USR1");
     program.wait_for("[INFO] Reloading complete");
-    program.signal("USR1");
-    program.wait_for("[ERROR] SIGUSR1: no Caddyfile loader with which to reload Caddyfile");
     program.signal("TERM");
     assert_eq!(program.end().0, Some(0));
 }

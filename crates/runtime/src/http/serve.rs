@@ -51,6 +51,7 @@ pub(super) async fn accept(socket: std::net::TcpListener, sites: Arc<Sites>, mut
             continue;
         };
         let (sites, stopped) = (Arc::clone(&sites), stopped.clone());
+        #[expect(clippy::disallowed_methods, reason = "connections outlive instances; they end with the listener")]
         tokio::spawn(async move {
             connection(stream, sites, stopped).await;
             drop(permit);
@@ -64,7 +65,11 @@ async fn connection(stream: TcpStream, sites: Arc<Sites>, mut stopped: watch::Re
         async move { Ok::<_, Infallible>(response) }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(IO_TIMEOUT).max_headers(HEADERS_MAX).max_buf_size(HEADER_OCTETS_MAX);
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(IO_TIMEOUT)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEADER_OCTETS_MAX);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         // What goes wrong here is the client's affair: CoreDNS says nothing either.

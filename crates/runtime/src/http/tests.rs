@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 use super::*;
 use catena_core::{HttpReply, NoLog, SiteClose};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

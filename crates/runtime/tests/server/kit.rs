@@ -1,8 +1,8 @@
 //! What the tests have in common.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use catena_core::prelude::*;
@@ -229,7 +229,6 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
     panic!("{what} did not happen");
 }
-
 
 /// Whether connections are refused there, now or within a second: workers close sockets when they come to it.
 pub(crate) async fn is_closed(addr: SocketAddr) -> bool {

@@ -5,23 +5,29 @@ use crate::kit::{Kit, ask, is_closed, query};
 #[tokio::test]
 async fn services_start_plugin_by_plugin_and_end_in_two_rounds() {
     let kit = Kit::start("a.:0 {\n second x\n first x\n}\nb.:0 {\n first y\n}").await;
-    assert_eq!(kit.log.take(), [
-        "[INFO] plugin/first: start x",
-        "[INFO] plugin/first: start y",
-        "[INFO] plugin/second: start x",
-        "[INFO] plugin/first: serving x on 1",
-        "[INFO] plugin/first: serving y on 1",
-        "[INFO] plugin/second: serving x on 1",
-    ]);
+    assert_eq!(
+        kit.log.take(),
+        [
+            "[INFO] plugin/first: start x",
+            "[INFO] plugin/first: start y",
+            "[INFO] plugin/second: start x",
+            "[INFO] plugin/first: serving x on 1",
+            "[INFO] plugin/first: serving y on 1",
+            "[INFO] plugin/second: serving x on 1",
+        ]
+    );
     kit.server.end_services().await;
-    assert_eq!(kit.log.take()[..6], [
-        "[INFO] plugin/first: shutdown x",
-        "[INFO] plugin/first: shutdown y",
-        "[INFO] plugin/second: shutdown x",
-        "[INFO] plugin/first: final x",
-        "[INFO] plugin/first: final y",
-        "[INFO] plugin/second: final x",
-    ]);
+    assert_eq!(
+        kit.log.take()[..6],
+        [
+            "[INFO] plugin/first: shutdown x",
+            "[INFO] plugin/first: shutdown y",
+            "[INFO] plugin/second: shutdown x",
+            "[INFO] plugin/first: final x",
+            "[INFO] plugin/first: final y",
+            "[INFO] plugin/second: final x",
+        ]
+    );
     kit.server.close().await;
 }
 

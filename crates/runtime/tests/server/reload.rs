@@ -1,5 +1,5 @@
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::net::TcpStream;
 
@@ -46,7 +46,9 @@ async fn a_taken_port_changes_nothing() {
 #[tokio::test]
 async fn a_service_that_does_not_start_or_panics_changes_nothing() {
     let kit = Kit::start(".:0 {\n whoami\n}").await;
-    for (name, told) in [("broken", "plugin/first: does not start"), ("panics", "a plugin panicked while it was started")] {
+    for (name, told) in
+        [("broken", "plugin/first: does not start"), ("panics", "a plugin panicked while it was started")]
+    {
         let failure = kit.replace(&format!(".:0 {{\n first {name}\n}}")).await.unwrap_err();
         assert!(failure.line.ends_with(told), "{}", failure.line);
         assert_eq!(ask(kit.addr().await).await, Some(0));
@@ -126,14 +128,17 @@ async fn the_old_instance_ends_when_the_new_one_serves_and_counters_go_on() {
     kit.log.take();
     kit.replace(".:0 {\n first y\n}").await.unwrap();
     tokio::task::yield_now().await;
-    assert_eq!(kit.log.take(), [
-        "[INFO] Reloading",
-        "[INFO] plugin/first: start y",
-        "[INFO] plugin/first: serving y on 1",
-        "[INFO] plugin/first: shutdown x",
-        "[INFO] Reloading complete",
-        "[INFO] plugin/first: task of x ended",
-    ]);
+    assert_eq!(
+        kit.log.take(),
+        [
+            "[INFO] Reloading",
+            "[INFO] plugin/first: start y",
+            "[INFO] plugin/first: serving y on 1",
+            "[INFO] plugin/first: shutdown x",
+            "[INFO] Reloading complete",
+            "[INFO] plugin/first: task of x ended",
+        ]
+    );
     assert_eq!(kit.metric("test_started_total"), Some(2.0));
     kit.end().await;
 }
