@@ -137,7 +137,11 @@ mod tests {
 
     #[test]
     fn a_chain_that_ends_in_the_type_answers_in_any_order_and_case() {
-        assert!(answers("a.example.org", Rtype::A, &[A("c.example.org"), C("B.example.org", "C.example.org"), C("a.EXAMPLE.org", "b.example.org")]));
+        assert!(answers(
+            "a.example.org",
+            Rtype::A,
+            &[A("c.example.org"), C("B.example.org", "C.example.org"), C("a.EXAMPLE.org", "b.example.org")]
+        ));
     }
 
     #[test]
@@ -148,7 +152,11 @@ mod tests {
 
     #[test]
     fn a_circle_answers_nothing() {
-        assert!(!answers("a.example.org", Rtype::A, &[C("a.example.org", "b.example.org"), C("b.example.org", "a.example.org"), A("a.example.org")]));
+        assert!(!answers(
+            "a.example.org",
+            Rtype::A,
+            &[C("a.example.org", "b.example.org"), C("b.example.org", "a.example.org"), A("a.example.org")]
+        ));
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use catena_core::SECTIONS;
 use catena_core::classify;
 use catena_core::prelude::*;
-use catena_core::SECTIONS;
 
 use crate::Inner;
 use crate::item::{Item, Key};

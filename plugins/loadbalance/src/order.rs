@@ -1,7 +1,7 @@
 //! The order of records in a section. Entries change places; their data stay where they are.
 
-use catena_core::prelude::*;
 use catena_core::Entry;
+use catena_core::prelude::*;
 use catena_gocompat::address::Cidr;
 use rand::RngExt;
 

@@ -29,7 +29,9 @@ impl Plugin for Records {
             for word in &self.0 {
                 match word.as_str() {
                     "nx" => answer.rcode = Rcode::NXDOMAIN,
-                    "cname" => answer.push(section, &q.name(), Class::IN, 60, &Cname::new(owned("b.example.org").unwrap())),
+                    "cname" => {
+                        answer.push(section, &q.name(), Class::IN, 60, &Cname::new(owned("b.example.org").unwrap()))
+                    }
                     "txt" => answer.push_wire(section, q.name().as_slice(), Rtype::TXT, Class::IN, 60, &[1, b'x']),
                     mx if mx.starts_with("mx") => {
                         let preference = mx[2..].parse().unwrap();
@@ -39,7 +41,9 @@ impl Plugin for Records {
                         let address = format!("2001:db8{v6}").parse().unwrap();
                         answer.push_address(section, q.name(), Class::IN, 60, address);
                     }
-                    v4 => answer.push_address(section, q.name(), Class::IN, 60, format!("192.0.2.{v4}").parse().unwrap()),
+                    v4 => {
+                        answer.push_address(section, q.name(), Class::IN, 60, format!("192.0.2.{v4}").parse().unwrap())
+                    }
                 }
             }
         }
@@ -92,7 +96,8 @@ fn two_addresses_change_places_half_of_the_time() {
 #[test]
 fn cnames_come_first_then_the_rest_then_addresses_of_both_kinds_then_mx() {
     let orders = orders("loadbalance\nrecords mx1 1 txt ::2 cname mx2", 200);
-    let expected = ["cname txt 1 ::2 mx1 mx2", "cname txt 1 ::2 mx2 mx1", "cname txt ::2 1 mx1 mx2", "cname txt ::2 1 mx2 mx1"];
+    let expected =
+        ["cname txt 1 ::2 mx1 mx2", "cname txt 1 ::2 mx2 mx1", "cname txt ::2 1 mx1 mx2", "cname txt ::2 1 mx2 mx1"];
     let mut keys: Vec<&String> = orders.keys().collect();
     keys.sort();
     let mut expected = expected.to_vec();
@@ -107,7 +112,8 @@ fn other_codes_stay_as_they_are() {
 
 #[test]
 fn preferred_networks_come_first_in_their_order_and_the_rest_last() {
-    let body = "loadbalance {\n prefer 192.0.2.128/25 2001:db8::/64\n prefer 192.0.2.2/32\n}\nrecords txt mx1 1 2 ::3 200";
+    let body =
+        "loadbalance {\n prefer 192.0.2.128/25 2001:db8::/64\n prefer 192.0.2.2/32\n}\nrecords txt mx1 1 2 ::3 200";
     let kit = Kit::of([PLUGIN, RECORDS], body);
     for _ in 0..50 {
         assert_eq!(shown(&kit, "a.example.org A"), "200 ::3 2 1 mx1 txt");
@@ -129,7 +135,7 @@ fn first_counts(kit: &Kit, ask: &str, times: usize) -> BTreeMap<String, usize> {
 
 #[test]
 fn a_weight_decides_how_often_an_address_comes_first() {
-    let kit = weighted("", "a.example.org\n192.0.2.1 1\n192.0.2.2 2\n192.0.2.3 7\n").build().ok().unwrap();
+    let kit = weighted("", "a.example.org\n192.0.2.1 1\n192.0.2.2 2\n192.0.2.3 7\n").build().unwrap();
     let counts = first_counts(&kit, "A.example.org A", 2000);
     assert_eq!(counts.keys().collect::<Vec<_>>(), ["1 2 3", "2 1 3", "3 2 1"]);
     let near = |order: &str, expected: usize| counts[order].abs_diff(expected) < 120;
@@ -139,7 +145,7 @@ fn a_weight_decides_how_often_an_address_comes_first() {
 
 #[test]
 fn addresses_that_are_not_named_weigh_one() {
-    let kit = weighted("", "a.example.org\n192.0.2.3 254\n").build().ok().unwrap();
+    let kit = weighted("", "a.example.org\n192.0.2.3 254\n").build().unwrap();
     let counts = first_counts(&kit, "a.example.org A", 500);
     assert!(counts["3 2 1"] > 480, "{counts:?}");
     let counts = first_counts(&kit, "b.example.org A", 900);
@@ -148,7 +154,7 @@ fn addresses_that_are_not_named_weigh_one() {
 
 #[test]
 fn other_types_are_not_weighed() {
-    let kit = weighted("", "a.example.org\n192.0.2.3 255\n").build().ok().unwrap();
+    let kit = weighted("", "a.example.org\n192.0.2.3 255\n").build().unwrap();
     assert_eq!(first_counts(&kit, "a.example.org MX", 50).len(), 1);
 }
 
@@ -189,7 +195,10 @@ fn told(contents: &str) -> String {
 
 #[test]
 fn mistakes_in_a_weight_file_are_told() {
-    assert_eq!(told("192.0.2.1\n"), "wrong domain name:\"192.0.2.1\" in weight file F. (Maybe a missing weight value?)");
+    assert_eq!(
+        told("192.0.2.1\n"),
+        "wrong domain name:\"192.0.2.1\" in weight file F. (Maybe a missing weight value?)"
+    );
     assert_eq!(told("a\nb 1\n"), "wrong IP address:\"b\" in weight file F");
     for weight in ["0", "256", "-1", "x"] {
         assert_eq!(told(&format!("a\n::1 {weight}\n")), format!("wrong weight value:\"{weight}\" in weight file F"));

@@ -6,8 +6,7 @@ use catena_core::{LabelStarts, Zone};
 use crate::format::Format;
 
 /// The line of web servers, as far as it has a meaning here. CoreDNS: plugin/log.
-const COMMON: &str =
-    r#"{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" {rcode} {>rflags} {rsize} {duration}"#;
+const COMMON: &str = r#"{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" {rcode} {>rflags} {rsize} {duration}"#;
 /// What `{combined}` adds to it.
 const COMBINED_MORE: &str = r#" "{>opcode}""#;
 

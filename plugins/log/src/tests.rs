@@ -52,7 +52,8 @@ fn the_common_line_tells_the_query_and_the_reply() {
     let ask = Ask::new("A.Example.org A");
     kit.ask(&ask);
     let flags = "qr,aa,rd";
-    let expected = format!("[INFO] 10.240.0.1:40212 - 4711 \"A IN a.example.org. udp 31 false 512\" NOERROR {flags} 60 0s");
+    let expected =
+        format!("[INFO] 10.240.0.1:40212 - 4711 \"A IN a.example.org. udp 31 false 512\" NOERROR {flags} 60 0s");
     assert_eq!(kit.log.take(), [expected]);
 }
 
@@ -107,7 +108,10 @@ fn truncation_shows_in_the_flags_and_not_in_the_size() {
 
 #[test]
 fn what_is_not_written_is_told_all_the_same() {
-    let lines = lines("log . \"{rcode} {>rflags} {rsize}\"", &["fail.example.org A", "silent.example.org A", "odd.example.org A"]);
+    let lines = lines(
+        "log . \"{rcode} {>rflags} {rsize}\"",
+        &["fail.example.org A", "silent.example.org A", "odd.example.org A"],
+    );
     assert_eq!(lines, ["[INFO] SERVFAIL qr,rd 34", "[INFO] - - 0", "[INFO] 12 qr,aa,rd 33"]);
 }
 
@@ -119,7 +123,8 @@ fn words_in_braces_that_mean_nothing_stay() {
 
 #[test]
 fn the_first_rule_whose_zone_fits_decides() {
-    let log = "log example.org \"one {name}\" {\n class denial\n}\nlog Example.com \"two {name}\"\nlog . \"three {name}\"";
+    let log =
+        "log example.org \"one {name}\" {\n class denial\n}\nlog Example.com \"two {name}\"\nlog . \"three {name}\"";
     let asks = ["a.example.org A", "nx.example.org A", "a.EXAMPLE.com A", "a.example.net A"];
     assert_eq!(
         lines(log, &asks),
@@ -129,8 +134,10 @@ fn the_first_rule_whose_zone_fits_decides() {
 
 #[test]
 fn classes_add_up_and_all_is_every_one() {
-    let asks = ["a.example.org A", "nx.example.org A", "refused.example.org A", "fail.example.org A", "silent.example.org A"];
-    let codes = |class: &str| lines(&format!("log . {{rcode}} {{\n {class}\n}}"), &asks).join(" ").replace("[INFO] ", "");
+    let asks =
+        ["a.example.org A", "nx.example.org A", "refused.example.org A", "fail.example.org A", "silent.example.org A"];
+    let codes =
+        |class: &str| lines(&format!("log . {{rcode}} {{\n {class}\n}}"), &asks).join(" ").replace("[INFO] ", "");
     assert_eq!(codes("class success"), "NOERROR");
     assert_eq!(codes("class denial"), "NXDOMAIN");
     assert_eq!(codes("class error"), "REFUSED SERVFAIL -");
@@ -152,5 +159,9 @@ fn mistakes_are_told() {
         "log {\n class\n}",
         "plugin/log: Corefile:3 - Error during parsing: Wrong argument count or unexpected line ending after 'class'",
     );
-    check_config([PLUGIN], "log {\n kind all\n}", "plugin/log: Corefile:3 - Error during parsing: unknown property 'kind'");
+    check_config(
+        [PLUGIN],
+        "log {\n kind all\n}",
+        "plugin/log: Corefile:3 - Error during parsing: unknown property 'kind'",
+    );
 }

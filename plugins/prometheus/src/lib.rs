@@ -26,12 +26,15 @@ const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=un
 fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     let config = Config::parse(cx.cursor())?;
     if let Some(span) = config.runtime_metrics {
-        let warning = "plugin/prometheus: runtime_metrics has no effect: there is no Go runtime whose metrics could be shown";
+        let warning =
+            "plugin/prometheus: runtime_metrics has no effect: there is no Go runtime whose metrics could be shown";
         cx.warn(Diagnostic::warning(warning).with_span(span));
     }
     let metrics = Arc::clone(cx.metrics());
-    // Registered once; a reload finds it there.
-    drop(metrics.registry().register(Box::new(ProcessCollector::new())));
+    if let Ok(process) = ProcessCollector::new() {
+        // Registered once; a reload finds it there, which is the error that is let go here.
+        drop(metrics.registry().register(Box::new(process)));
+    }
     let version = cx.product().rsplit('-').next().unwrap_or_default().to_owned();
     let build_info = metrics.gauge(
         "coredns_build_info",

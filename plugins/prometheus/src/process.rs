@@ -16,8 +16,11 @@ const DESCRIPTORS_MAX: usize = 1 << 20;
 pub(crate) struct ProcessCollector {
     scrape: Mutex<()>,
     cpu: Counter,
-    gauges: [(Gauge, fn(&Sources) -> Option<f64>); 6],
+    gauges: [(Gauge, Reader); 6],
 }
+
+/// Reads a value; `None` where the system does not tell.
+type Reader = fn(&Sources) -> Option<f64>;
 
 /// The files, as far as they can be read.
 struct Sources {
@@ -64,28 +67,35 @@ impl Sources {
 }
 
 impl ProcessCollector {
-    #[allow(clippy::expect_used)]
-    pub(crate) fn new() -> Self {
-        let gauge = |name, help| Gauge::with_opts(Opts::new(name, help)).expect("names are constants");
+    /// Makes the metrics.
+    ///
+    /// # Errors
+    /// A name that is none; they are constants.
+    pub(crate) fn new() -> prometheus::Result<Self> {
+        let gauge = |name, help, read: Reader| Gauge::with_opts(Opts::new(name, help)).map(|gauge| (gauge, read));
         let cpu = Opts::new("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.");
-        Self {
+        Ok(Self {
             scrape: Mutex::new(()),
-            cpu: Counter::with_opts(cpu).expect("names are constants"),
+            cpu: Counter::with_opts(cpu)?,
             gauges: [
-                (gauge("process_open_fds", "Number of open file descriptors."), |_| Sources::open_descriptors()),
-                (gauge("process_max_fds", "Maximum number of open file descriptors."), |s| s.limit("Max open files")),
-                (gauge("process_virtual_memory_bytes", "Virtual memory size in bytes."), |s| s.field(23)),
-                (
-                    gauge("process_virtual_memory_max_bytes", "Maximum amount of virtual memory available in bytes."),
-                    |s| s.limit("Max address space"),
-                ),
-                (gauge("process_resident_memory_bytes", "Resident memory size in bytes."), |_| Sources::resident()),
-                (
-                    gauge("process_start_time_seconds", "Start time of the process since unix epoch in seconds."),
+                gauge("process_open_fds", "Number of open file descriptors.", |_| Sources::open_descriptors())?,
+                gauge("process_max_fds", "Maximum number of open file descriptors.", |files| {
+                    files.limit("Max open files")
+                })?,
+                gauge("process_virtual_memory_bytes", "Virtual memory size in bytes.", |files| files.field(23))?,
+                gauge(
+                    "process_virtual_memory_max_bytes",
+                    "Maximum amount of virtual memory available in bytes.",
+                    |files| files.limit("Max address space"),
+                )?,
+                gauge("process_resident_memory_bytes", "Resident memory size in bytes.", |_| Sources::resident())?,
+                gauge(
+                    "process_start_time_seconds",
+                    "Start time of the process since unix epoch in seconds.",
                     Sources::start,
-                ),
+                )?,
             ],
-        }
+        })
     }
 }
 

@@ -3,9 +3,9 @@
 
 use std::sync::{Arc, OnceLock};
 
+use catena_core::Protocol;
 use catena_core::metrics::{RequestMetrics, family_label, rcode_text, type_label};
 use catena_core::prelude::*;
-use catena_core::Protocol;
 use prometheus::{Counter, Histogram};
 
 /// The label values of types with a label of their own; the last one is for all others.

@@ -62,7 +62,11 @@ fn requests_are_counted_by_protocol_family_and_type() {
     kit.ask_for("a.example.org CAA");
     let count = |family, proto, kind| {
         let place = "server=\"dns://:53\"";
-        value(&kit, "requests_total", &format!("family=\"{family}\",proto=\"{proto}\",{place},type=\"{kind}\",view=\"\",zone=\".\""))
+        value(
+            &kit,
+            "requests_total",
+            &format!("family=\"{family}\",proto=\"{proto}\",{place},type=\"{kind}\",view=\"\",zone=\".\""),
+        )
     };
     assert_eq!(count(1, "udp", "A"), Some(1.0));
     assert_eq!(count(2, "tcp", "A"), Some(1.0));
@@ -76,7 +80,8 @@ fn replies_are_counted_by_code_and_by_the_plugin_that_made_them() {
     for name in ["a", "fail", "silent", "odd", "rare"] {
         kit.ask(&Ask::new(&format!("{name}.example.org A")).edns(1232, false));
     }
-    let count = |plugin, rcode| value(&kit, "responses_total", &format!("plugin=\"{plugin}\",rcode=\"{rcode}\",{PLACE}"));
+    let count =
+        |plugin, rcode| value(&kit, "responses_total", &format!("plugin=\"{plugin}\",rcode=\"{rcode}\",{PLACE}"));
     assert_eq!(count("answering", "NOERROR"), Some(1.0));
     assert_eq!(count("", "SERVFAIL"), Some(1.0));
     assert_eq!(count("", "NOERROR"), Some(1.0));
@@ -115,12 +120,14 @@ fn times_are_measured() {
 #[test]
 fn the_zone_is_the_longest_key_that_holds_the_name() {
     let corefile = "example.org sub.example.org {\nprometheus\nanswering\n}\n";
-    let kit = Recipe::new([PLUGIN, ANSWERING], corefile).build().ok().unwrap();
+    let kit = Recipe::new([PLUGIN, ANSWERING], corefile).build().unwrap();
     kit.ask_for("a.example.org A");
     kit.ask_for("A.SUB.example.org A");
     kit.ask_for("sub.example.org A");
     kit.ask_for("a.elsewhere.test A");
-    let count = |zone: &str| value(&kit, "request_duration_seconds_count", &format!("server=\"dns://:53\",view=\"\",zone=\"{zone}\""));
+    let count = |zone: &str| {
+        value(&kit, "request_duration_seconds_count", &format!("server=\"dns://:53\",view=\"\",zone=\"{zone}\""))
+    };
     assert_eq!(count("example.org."), Some(1.0));
     assert_eq!(count("sub.example.org."), Some(2.0));
     assert_eq!(count("dropped"), Some(1.0));
@@ -129,7 +136,7 @@ fn the_zone_is_the_longest_key_that_holds_the_name() {
 #[test]
 fn the_plugins_of_a_block_are_shown_for_its_first_key_until_a_reload_drops_them() {
     let corefile = "example.org example.net {\nprometheus\npassing\nanswering\n}\n";
-    let first = Recipe::new([PLUGIN, PASSING, ANSWERING], corefile).build().ok().unwrap();
+    let first = Recipe::new([PLUGIN, PASSING, ANSWERING], corefile).build().unwrap();
     let shown = |kit: &Kit, name: &str, zone: &str| {
         kit.metric(&format!("coredns_plugin_enabled{{name=\"{name}\",server=\"dns://:53\",view=\"\",zone=\"{zone}\"}}"))
     };
@@ -139,7 +146,7 @@ fn the_plugins_of_a_block_are_shown_for_its_first_key_until_a_reload_drops_them(
     }
     let mut recipe = Recipe::new([PLUGIN, PASSING, ANSWERING], "example.org {\nprometheus\nanswering\n}\n");
     recipe.metrics = first.metrics.clone();
-    let second = recipe.build().ok().unwrap();
+    let second = recipe.build().unwrap();
     assert_eq!(shown(&second, "passing", "example.org."), None);
     assert_eq!(shown(&second, "answering", "example.org."), Some(1.0));
 }
@@ -150,7 +157,7 @@ fn values_survive_a_reload() {
     first.ask_for("a.example.org A");
     let mut recipe = Recipe::new([PLUGIN, PASSING, ANSWERING], ". {\nprometheus\nanswering\n}\n");
     recipe.metrics = first.metrics.clone();
-    let second = recipe.build().ok().unwrap();
+    let second = recipe.build().unwrap();
     second.ask_for("a.example.org A");
     assert_eq!(value(&second, "request_duration_seconds_count", PLACE), Some(2.0));
 }
@@ -162,7 +169,14 @@ fn the_page_shows_the_build_and_the_process() {
     assert_eq!((page.status, page.content_type), (200, Some(super::TEXT_FORMAT)));
     let text = String::from_utf8(page.body).unwrap();
     assert!(text.contains("coredns_build_info{goversion=\"\",revision=\"\",version=\"0.1.0\"} 1\n"), "{text}");
-    for name in ["cpu_seconds_total", "open_fds", "max_fds", "resident_memory_bytes", "virtual_memory_bytes", "start_time_seconds"] {
+    for name in [
+        "cpu_seconds_total",
+        "open_fds",
+        "max_fds",
+        "resident_memory_bytes",
+        "virtual_memory_bytes",
+        "start_time_seconds",
+    ] {
         let value = kit.metric(&format!("process_{name}"));
         assert!(value.is_some_and(|value| value >= 0.0), "{name}: {value:?}");
     }
@@ -190,7 +204,11 @@ fn mistakes_are_told() {
         check_config([PLUGIN], body, &format!("plugin/prometheus: Corefile:{line} - Error during parsing: {message}"));
     };
     check_config([PLUGIN], "prometheus localhost", "plugin/prometheus: address localhost: missing port in address");
-    check_config([PLUGIN], "prometheus\nprometheus", "plugin/prometheus: this plugin can only be used once per Server Block");
+    check_config(
+        [PLUGIN],
+        "prometheus\nprometheus",
+        "plugin/prometheus: this plugin can only be used once per Server Block",
+    );
     wrong("prometheus :1 :2", 2, "Wrong argument count or unexpected line ending after ':2'");
     wrong("prometheus {\n runtime_metrics all\n}", 3, "Wrong argument count or unexpected line ending after 'all'");
     wrong("prometheus {\n tls\n}", 3, "Wrong argument count or unexpected line ending after 'tls'");
