@@ -107,3 +107,32 @@ async fn a_header_beyond_the_limit_is_refused() {
         assert!(text.is_empty() && status == "431" || text.contains(status), "{octets}: {text}");
     }
 }
+
+#[tokio::test]
+async fn a_connection_beyond_the_limit_waits_until_another_ends() {
+    let mut http = SideHttp::new();
+    put(&mut http, &[site("a", "127.0.0.1:0", "/x", "y")]).await;
+    let local = http.addrs().next().unwrap().1;
+    let mut idle = Vec::new();
+    for _ in 0..CONNECTIONS_MAX - 1 {
+        idle.push(TcpStream::connect(local).await.unwrap());
+    }
+    assert!(get(local, "/x").await.ends_with('y'), "there is room for one more");
+    idle.push(TcpStream::connect(local).await.unwrap());
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    let waiting = tokio::spawn(async move { get(local, "/x").await });
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert!(!waiting.is_finished());
+    idle.clear();
+    assert!(waiting.await.unwrap().ends_with('y'));
+}
+
+#[tokio::test]
+async fn addresses_are_limited() {
+    let http = SideHttp::new();
+    let addrs: Vec<String> = (0..=ADDRESSES_MAX).map(|n| format!("127.0.{}.{}:0", n / 250, n % 250 + 1)).collect();
+    let sites: Vec<HttpSite> = addrs.iter().map(|addr| site("a", addr, "/x", "y")).collect();
+    assert_eq!(http.prepare(&sites[..ADDRESSES_MAX], &log()).await.unwrap().fresh.len(), ADDRESSES_MAX);
+    let fault = http.prepare(&sites, &log()).await.err().unwrap();
+    assert!(fault.one_line().ends_with(": more than 256 addresses"), "{}", fault.one_line());
+}
