@@ -124,7 +124,7 @@ fn is_word(token: &str) -> bool {
     !token.starts_with(['=', '!', '(', ')', ',', '<', '>'])
 }
 
-fn requirement<'a>(rest: &mut &[&'a str]) -> Result<Requirement, SelectorError> {
+fn requirement(rest: &mut &[&str]) -> Result<Requirement, SelectorError> {
     let mut next = || {
         let (first, more) = rest.split_first().unwrap_or((&"", &[]));
         *rest = more;

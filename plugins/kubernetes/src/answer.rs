@@ -6,7 +6,7 @@ use domain::base::Name;
 use domain::base::name::ToName as _;
 use domain::rdata::{Cname, Ns, Ptr};
 
-use crate::backend::{Backend, Found};
+use crate::backend::{Backend, Found, NameServer};
 use crate::records::{Seen, name, push_address, push_soa, push_srv, service_name, zone_as_asked};
 use crate::request::Detail;
 use crate::reverse;
@@ -87,7 +87,7 @@ impl Backend {
             Found::Nothing | Found::Version => false,
             Found::Empty => true,
             Found::NameServer => {
-                self.visit_name_servers(&mut |_, _, address| push(address));
+                self.visit_name_servers(&mut |server| push(server.address));
                 true
             }
             Found::Pod { address } => {
@@ -207,7 +207,7 @@ impl Backend {
         let as_asked = zone_as_asked(question, zone);
         let mut servers: Vec<OwnedName> = Vec::new();
         let mut pairs = Vec::new();
-        self.visit_name_servers(&mut |entry, endpoint, address| {
+        self.visit_name_servers(&mut |NameServer { entry, endpoint, address }| {
             let target = match entry {
                 Some(entry) => service_name(entry, endpoint, as_asked),
                 None => name(&[b"ns", b"dns"], as_asked),

@@ -38,6 +38,13 @@ pub(crate) struct Item<'a> {
     pub(crate) endpoint: Option<Endpoint<'a>>,
 }
 
+/// An address of a name server: that of a Service, of an endpoint of it, or of this host.
+pub(crate) struct NameServer<'a> {
+    pub(crate) entry: Option<&'a Entry>,
+    pub(crate) endpoint: Option<Endpoint<'a>>,
+    pub(crate) address: IpAddr,
+}
+
 /// The data behind the answers.
 pub(crate) struct Backend {
     pub(crate) config: Config,
@@ -157,9 +164,8 @@ impl Backend {
         }
     }
 
-    /// Visits the name servers: the Services behind which this server is an endpoint (with the endpoint, if headless), or else
-    /// its own addresses, under no Service. CoreDNS: plugin/kubernetes/ns.go.
-    pub(crate) fn visit_name_servers(&self, visit: &mut dyn FnMut(Option<&Entry>, Option<Endpoint<'_>>, IpAddr)) {
+    /// Visits the name servers: the Services behind which this server is an endpoint, or else its own addresses. CoreDNS: plugin/kubernetes/ns.go.
+    pub(crate) fn visit_name_servers(&self, visit: &mut dyn FnMut(NameServer<'_>)) {
         let local = self.local.get().map_or(&[][..], Vec::as_slice);
         let mut is_endpoint = false;
         for address in local {
@@ -167,18 +173,23 @@ impl Backend {
                 is_endpoint = true;
                 let Some(service) = entry.service() else { continue };
                 if service.kind != ServiceKind::Headless {
-                    service.cluster_ips.iter().for_each(|ip| visit(Some(&entry), None, *ip));
+                    service
+                        .cluster_ips
+                        .iter()
+                        .for_each(|ip| visit(NameServer { entry: Some(&entry), endpoint: None, address: *ip }));
                     continue;
                 }
                 for slice in
                     entry.slices().filter(|slice| slice.endpoints().any(|endpoint| endpoint.address == *address))
                 {
-                    slice.endpoints().for_each(|endpoint| visit(Some(&entry), Some(endpoint), endpoint.address));
+                    slice.endpoints().for_each(|endpoint| {
+                        visit(NameServer { entry: Some(&entry), endpoint: Some(endpoint), address: endpoint.address })
+                    });
                 }
             }
         }
         if !is_endpoint {
-            local.iter().for_each(|address| visit(None, None, *address));
+            local.iter().for_each(|address| visit(NameServer { entry: None, endpoint: None, address: *address }));
         }
     }
 }

@@ -235,7 +235,7 @@ impl Follower {
             self.outage.works(self.kind);
         }
         let piece = piece(body, silence_max).await;
-        if listing && piece.is_err() {
+        if listing && matches!(piece, Err(Trouble::Silent(_))) {
             // A server that does not know streamed lists sends the objects and never says that these are all.
             self.streams = false;
         }
@@ -244,40 +244,51 @@ impl Follower {
 
     fn event<T: Resource>(&mut self, line: &[u8], listing: &mut bool) -> Result<(), Trouble> {
         let event: Event<'_> = serde_json::from_slice(line).map_err(|error| unreadable("watch event", &error))?;
-        match &*event.kind {
+        let version = match &*event.kind {
             "ADDED" | "MODIFIED" => self.take::<T>(event.object, T::apply),
             "DELETED" => self.take::<T>(event.object, T::delete),
-            "BOOKMARK" => {}
+            "BOOKMARK" => self.bookmark(event.object, listing),
             "ERROR" => {
                 let status: Status = serde_json::from_str(event.object.get()).unwrap_or_default();
                 return Err(status.into_trouble(500, *listing, None));
             }
             other => return Err(Trouble::Broken(format!("unknown watch event '{other}'"))),
-        }
-        let mark: Bookmark = serde_json::from_str(event.object.get()).unwrap_or_default();
-        let ends = mark.metadata.annotations.and_then(|notes| notes.initial_events_end);
-        if *listing && event.kind == "BOOKMARK" && ends.as_deref() == Some("true") {
-            *listing = false;
-            self.index.finish(self.kind);
-        }
+        };
         // The objects of a list come in any order: their versions are no place to go on from.
-        if !*listing && !mark.metadata.resource_version.is_empty() {
-            self.version = Some(mark.metadata.resource_version);
+        if !*listing && !version.is_empty() {
+            self.version = Some(version);
         }
         Ok(())
     }
 
-    /// Hands an object on. One that is well-formed but not what its kind should be is skipped, and said once.
-    fn take<T: Resource>(&mut self, object: &RawValue, act: fn(&T, &Index)) {
+    /// Takes note of a bookmark, which may be the end of a list, and returns its version.
+    fn bookmark(&self, object: &RawValue, listing: &mut bool) -> String {
+        let mark: Bookmark = serde_json::from_str(object.get()).unwrap_or_default();
+        let ends = mark.metadata.annotations.and_then(|notes| notes.initial_events_end);
+        if *listing && ends.as_deref() == Some("true") {
+            *listing = false;
+            self.index.finish(self.kind);
+        }
+        mark.metadata.resource_version
+    }
+
+    /// Hands an object on and returns its version. One that is well-formed but not what its kind should be is skipped, and said
+    /// once.
+    fn take<T: Resource>(&mut self, object: &RawValue, act: fn(&T, &Index)) -> String {
         match serde_json::from_str::<T>(object.get()) {
-            Ok(object) => act(&object, &self.index),
-            Err(error) if !self.said_unreadable => {
-                self.said_unreadable = true;
-                let name = serde_json::from_str::<crate::types::Namespace>(object.get()).unwrap_or_default().metadata;
-                let line = format!("{}: skipping {}/{}: {error}", self.kind.resource(), name.namespace, name.name);
-                self.index.log(Level::Warning, &line);
+            Ok(mut object) => {
+                act(&object, &self.index);
+                object.take_version()
             }
-            Err(_said) => {}
+            Err(error) => {
+                let meta = serde_json::from_str::<crate::types::Namespace>(object.get()).unwrap_or_default().metadata;
+                if !self.said_unreadable {
+                    self.said_unreadable = true;
+                    let line = format!("{}: skipping {}/{}: {error}", self.kind.resource(), meta.namespace, meta.name);
+                    self.index.log(Level::Warning, &line);
+                }
+                meta.resource_version
+            }
         }
     }
 

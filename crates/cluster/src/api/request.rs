@@ -41,6 +41,9 @@ pub(super) enum Trouble {
         /// For how long it wants to be left alone.
         retry_after: Option<Duration>,
     },
+    /// Nothing came for so long.
+    #[error("the server was silent for {0:?}")]
+    Silent(Duration),
     /// There is no API at the other end, or it stopped in the middle.
     #[error("{0}")]
     Broken(String),
@@ -130,7 +133,7 @@ pub(super) async fn collect(mut body: Body, bytes_max: usize, silence_max: Durat
 pub(super) async fn piece(body: &mut Body, silence_max: Duration) -> Result<Option<hyper::body::Bytes>, Trouble> {
     loop {
         let frame = timeout(silence_max, body.frame()).await;
-        let frame = frame.map_err(|_elapsed| Trouble::Broken(format!("the server was silent for {silence_max:?}")))?;
+        let frame = frame.map_err(|_elapsed| Trouble::Silent(silence_max))?;
         let Some(frame) = frame else { return Ok(None) };
         let frame = frame.map_err(|error| Trouble::Broken(innermost(&error)))?;
         if let Ok(data) = frame.into_data() {

@@ -14,6 +14,8 @@ pub(super) trait Resource: DeserializeOwned + Send {
 
     fn apply(&self, index: &Index);
     fn delete(&self, index: &Index);
+    /// The version to go on from after it.
+    fn take_version(&mut self) -> String;
 }
 
 impl Resource for Service {
@@ -25,6 +27,10 @@ impl Resource for Service {
 
     fn delete(&self, index: &Index) {
         index.delete_service(&self.metadata.namespace, &self.metadata.name);
+    }
+
+    fn take_version(&mut self) -> String {
+        std::mem::take(&mut self.metadata.resource_version)
     }
 }
 
@@ -38,6 +44,10 @@ impl Resource for EndpointSlice {
     fn delete(&self, index: &Index) {
         index.delete_slice(&self.metadata.namespace, &self.metadata.name);
     }
+
+    fn take_version(&mut self) -> String {
+        std::mem::take(&mut self.metadata.resource_version)
+    }
 }
 
 impl Resource for Namespace {
@@ -49,6 +59,10 @@ impl Resource for Namespace {
 
     fn delete(&self, index: &Index) {
         index.delete_namespace(&self.metadata.name);
+    }
+
+    fn take_version(&mut self) -> String {
+        std::mem::take(&mut self.metadata.resource_version)
     }
 }
 
@@ -63,5 +77,9 @@ impl Resource for Pod {
 
     fn delete(&self, index: &Index) {
         index.delete_pod(&self.metadata.namespace, &self.metadata.name);
+    }
+
+    fn take_version(&mut self) -> String {
+        std::mem::take(&mut self.metadata.resource_version)
     }
 }

@@ -76,6 +76,10 @@ struct World {
 
 impl World {
     async fn start(script: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
+        Self::patient(Duration::from_secs(5), script).await
+    }
+
+    async fn patient(silence_max: Duration, script: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let log = Arc::new(Log::default());
@@ -87,7 +91,7 @@ impl World {
         let timing = Timing {
             pause_min: Duration::from_millis(20),
             pause_max: Duration::from_millis(50),
-            silence_max: Duration::from_secs(5),
+            silence_max,
             watch: Duration::from_secs(60),
         };
         let mut source = JoinSet::new();
@@ -299,7 +303,7 @@ async fn answers_from_what_is_known_while_the_api_is_away_and_forgets_what_went_
 #[tokio::test]
 async fn leaves_an_overloaded_api_alone_for_as_long_as_it_asks() {
     let asked = AtomicUsize::new(0);
-    let start = std::time::Instant::now();
+    let start = tokio::time::Instant::now();
     let world = World::start(move |target| {
         others(target).unwrap_or_else(|| match asked.fetch_add(1, Ordering::Relaxed) {
             0 => refused(429, "Retry-After: 1\r\n", "slow down"),
@@ -341,4 +345,39 @@ async fn selectors_go_with_every_request() {
     assert!(of("/api/v1/services").ends_with("&labelSelector=app%20in%20%28a%2Cb%29"));
     assert!(of("/api/v1/namespaces").ends_with("&labelSelector=env%3Ddev"));
     assert!(of("/api/v1/pods").contains("&fieldSelector=status.phase%21%3DSucceeded%2C"));
+}
+
+#[tokio::test]
+async fn a_server_that_never_ends_a_streamed_list_is_asked_for_pages() {
+    let world = World::patient(Duration::from_millis(100), |target| {
+        others(target).unwrap_or_else(|| match target {
+            _ if target.contains("sendInitialEvents") => Answer::Stays(vec![added("web", 1)]),
+            _ if target.contains("limit=") => Answer::Whole(
+                200,
+                "",
+                format!(r#"{{"metadata":{{"resourceVersion":"9"}},"items":[{}]}}"#, object("web", 1)),
+            ),
+            _ => Answer::Stays(vec![]),
+        })
+    })
+    .await;
+    world.index.synced().await;
+    assert!(world.knows("web"));
+}
+
+#[tokio::test]
+async fn a_streamed_list_that_breaks_off_is_streamed_again() {
+    let asked = AtomicUsize::new(0);
+    let world = World::start(move |target| {
+        others(target).unwrap_or_else(|| {
+            assert!(target.contains("sendInitialEvents"), "{target}");
+            match asked.fetch_add(1, Ordering::Relaxed) {
+                0 => Answer::Ends(vec![added("web", 1)]),
+                _ => Answer::Stays(vec![added("web", 1), listed(2)]),
+            }
+        })
+    })
+    .await;
+    world.index.synced().await;
+    assert_eq!(world.logged("a streamed list ends in the middle"), 1);
 }
