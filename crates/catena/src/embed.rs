@@ -129,7 +129,7 @@ impl Exit for StopOnFatal {
     }
 }
 
-/// A server inside of this process.
+/// A server inside of this process. Dropping it closes its sockets; only [`Running::stop`] gives plugins their last word.
 pub struct Running {
     server: Arc<Server>,
 }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use catena_core::{Exit, Level, Log, LogSink};
@@ -88,10 +89,15 @@ pub fn complain(line: &str) {
     let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// Obeys signals until one of them ends the process.
+/// Obeys signals until one of them ends the process. A reload does not keep the others waiting.
 async fn attend(server: &Arc<Server>, signals: &mut Signals, pidfile: &PidFile, log: &Log) -> u8 {
+    let mut reloads = Reloads { server, log, current: None, again: false };
     loop {
-        match signals.next().await {
+        let received = tokio::select! {
+            () = reloads.work() => continue,
+            received = signals.next() => received,
+        };
+        match received {
             Received::Int => {
                 log.info("SIGINT: Shutting down");
                 pidfile.remove();
@@ -107,14 +113,43 @@ async fn attend(server: &Arc<Server>, signals: &mut Signals, pidfile: &PidFile, 
                 return signals.until(end, false, pidfile, log).await;
             }
             Received::Quit => return quit(pidfile, log),
-            Received::Usr1 => {
-                log.info("SIGUSR1: Reloading");
-                if let Err(failure) = server.reload().await {
-                    log.error(format_args!("SIGUSR1: {failure}"));
-                }
-            }
+            Received::Usr1 => reloads.ask(),
             Received::Usr2 => log.error("SIGUSR2: upgrading: not supported; start a new process instead"),
             Received::Hup => {}
+        }
+    }
+}
+
+/// Reloads by signal: one at a time, and one more if it was asked for meanwhile.
+struct Reloads<'a> {
+    server: &'a Arc<Server>,
+    log: &'a Log,
+    current: Option<Pin<Box<dyn Future<Output = ()> + 'a>>>,
+    again: bool,
+}
+
+impl Reloads<'_> {
+    fn ask(&mut self) {
+        if self.current.is_some() {
+            self.again = true;
+            return;
+        }
+        let (server, log) = (self.server, self.log);
+        self.current = Some(Box::pin(async move {
+            log.info("SIGUSR1: Reloading");
+            if let Err(failure) = server.reload().await {
+                log.error(format_args!("SIGUSR1: {failure}"));
+            }
+        }));
+    }
+
+    /// Waits for the reload that is under way, without end if there is none.
+    async fn work(&mut self) {
+        let Some(current) = self.current.as_mut() else { return std::future::pending().await };
+        current.await;
+        self.current = None;
+        if std::mem::take(&mut self.again) {
+            self.ask();
         }
     }
 }

@@ -114,3 +114,21 @@ fn json_lines_are_objects_from_the_first_to_the_last() {
     assert!(reload["msg"].as_str().unwrap().starts_with("Running configuration SHA512 = "));
     assert_eq!(objects.last().unwrap()["msg"], "SIGTERM: Shutting down servers then terminating");
 }
+
+/// An API server that takes connections and says nothing, so that a start waits for it.
+#[test]
+fn a_reload_that_takes_its_time_keeps_no_signal_waiting() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut program = Program::start(PLAIN, &[]);
+    let slow = format!(
+        ".:0 {{\n kubernetes cluster.local {{\n endpoint http://{}\n startup_timeout 5s\n }}\n}}\n",
+        silent.local_addr().unwrap()
+    );
+    std::fs::write(program.path("Corefile"), slow).unwrap();
+    let begun = std::time::Instant::now();
+    program.signal("USR1");
+    program.wait_for("[INFO] Reloading");
+    program.signal("QUIT");
+    assert_eq!(program.end().0, Some(0));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(3));
+}
