@@ -68,28 +68,26 @@ mod tests {
 
     #[test]
     fn addresses_of_all_lines_come_together() {
-        assert_eq!(listens("bind 127.0.0.1 ::1\nbind 127.0.0.2").unwrap(), [
-            "dns://127.0.0.1:53",
-            "dns://[::1]:53",
-            "dns://127.0.0.2:53"
-        ]);
+        assert_eq!(
+            listens("bind 127.0.0.1 ::1\nbind 127.0.0.2").unwrap(),
+            ["dns://127.0.0.1:53", "dns://[::1]:53", "dns://127.0.0.2:53"]
+        );
     }
 
     #[test]
     fn an_interface_stands_for_all_its_addresses_link_local_ones_with_its_name() {
-        assert_eq!(listens("bind eth0").unwrap(), [
-            "dns://10.0.0.1:53",
-            "dns://[2001:db8::1]:53",
-            "dns://[fe80::1%eth0]:53"
-        ]);
+        assert_eq!(
+            listens("bind eth0").unwrap(),
+            ["dns://10.0.0.1:53", "dns://[2001:db8::1]:53", "dns://[fe80::1%eth0]:53"]
+        );
     }
 
     #[test]
     fn except_leaves_out_addresses_of_its_own_line() {
-        assert_eq!(listens("bind eth0 {\n except 10.0.0.1\n except 2001:db8::1 fe80::9\n}").unwrap(), [
-            "dns://10.0.0.1:53",
-            "dns://[fe80::1%eth0]:53"
-        ]);
+        assert_eq!(
+            listens("bind eth0 {\n except 10.0.0.1\n except 2001:db8::1 fe80::9\n}").unwrap(),
+            ["dns://10.0.0.1:53", "dns://[fe80::1%eth0]:53"]
+        );
         assert_eq!(listens("bind 127.0.0.1 {\n except 127.0.0.2\n}\nbind 127.0.0.2").unwrap().len(), 2);
         assert_eq!(listens("bind eth0 {\n except eth0\n}").unwrap().len(), 0);
     }

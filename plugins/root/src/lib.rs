@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn a_path_is_needed_and_one_is_enough() {
-        let wrong = "plugin/root: Corefile:2 - Error during parsing: Wrong argument count or unexpected line ending after ";
+        let wrong =
+            "plugin/root: Corefile:2 - Error during parsing: Wrong argument count or unexpected line ending after ";
         check_config([PLUGIN], "root", &format!("{wrong}'root'"));
         check_config([PLUGIN], "root a b", &format!("{wrong}'b'"));
     }
