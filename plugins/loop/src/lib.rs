@@ -8,12 +8,11 @@ mod probe;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use catena_core::prelude::*;
 use catena_core::{Exit, OwnedName, Service, StartContext};
-use std::sync::OnceLock;
 
 use crate::probe::Target;
 
@@ -45,8 +44,8 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
 /// What the link and the probe know in common.
 struct Watch {
     zone: Zone,
-    /// The name that is asked for, in lower case.
-    name: OwnedName,
+    /// The name that is asked for, in lower case; none where the zone has no room for it.
+    name: Option<OwnedName>,
     sightings: AtomicU32,
     /// Nothing is counted any more.
     off: AtomicBool,
@@ -66,9 +65,9 @@ impl Watch {
         if sightings <= SIGHTINGS_MAX {
             return;
         }
-        let Some((target, exit)) = self.started.get() else { return };
+        let (Some((target, exit)), Some(name)) = (self.started.get(), &self.name) else { return };
         self.off.store(true, Ordering::Relaxed);
-        let name = self.name.fmt_with_dot();
+        let name = name.fmt_with_dot();
         exit.fatal(
             PLUGIN.name,
             &format!(
@@ -91,7 +90,7 @@ impl Plugin for Loop {
         let watch = &*self.0;
         let is_probe = query.qtype() == Rtype::HINFO
             && !watch.off.load(Ordering::Relaxed)
-            && query.lower().as_slice() == watch.name.as_slice();
+            && watch.name.as_ref().is_some_and(|name| query.lower().as_slice() == name.as_slice());
         if is_probe {
             watch.sighted(query);
         }
@@ -102,13 +101,13 @@ impl Plugin for Loop {
 #[async_trait]
 impl Service for Loop {
     async fn serving(&self, cx: &StartContext<'_>) {
-        let Some(target) = Target::of(cx.listen) else {
+        let (Some(target), Some(name)) = (Target::of(cx.listen), self.0.name.clone()) else {
             self.0.off.store(true, Ordering::Relaxed);
             return;
         };
         let peer = target.peer;
         let _ = self.0.started.set((target, Arc::clone(cx.exit)));
-        if !cx.spawner.spawn(Box::pin(probe::run(Arc::clone(&self.0), peer))) {
+        if !cx.spawner.spawn(Box::pin(probe::run(Arc::clone(&self.0), name, peer))) {
             self.0.off.store(true, Ordering::Relaxed);
         }
     }

@@ -24,13 +24,12 @@ const TRY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long sightings are counted after the reply.
 const AFTER_REPLY: Duration = Duration::from_secs(2);
 
-/// A name in the zone that nobody can guess, in lower case.
-pub(crate) fn name(zone: &Zone) -> OwnedName {
+/// A name in the zone that nobody can guess, in lower case; none if the zone is so long that no such name fits.
+pub(crate) fn name(zone: &Zone) -> Option<OwnedName> {
     let mut rng = rand::rng();
     let mut label = || Alphanumeric.sample_string(&mut rng, LABEL_OCTETS).to_ascii_lowercase();
     let text = format!("{}.{}.{}", label(), label(), zone.text().trim_start_matches('.'));
-    // A zone so long that no labels fit before it gets a probe for itself.
-    name::owned(&text).unwrap_or_else(|| zone.name().clone())
+    name::owned(&text)
 }
 
 /// Where the probe goes.
@@ -61,17 +60,17 @@ impl Target {
 }
 
 /// Asks until a reply comes or the time is over; what comes after that is not looked at.
-pub(crate) async fn run(watch: Arc<Watch>, peer: SocketAddr) {
-    if timeout(PROBE_TIME, ask(&watch, peer)).await.is_ok() {
+pub(crate) async fn run(watch: Arc<Watch>, name: OwnedName, peer: SocketAddr) {
+    if timeout(PROBE_TIME, ask(&watch, &name, peer)).await.is_ok() {
         sleep(AFTER_REPLY).await;
     }
     watch.off.store(true, Ordering::Relaxed);
 }
 
-async fn ask(watch: &Watch, peer: SocketAddr) {
+async fn ask(watch: &Watch, name: &OwnedName, peer: SocketAddr) {
     let mut message = Vec::new();
     loop {
-        write_question(rand::random(), flags::RD, watch.name.as_slice(), Rtype::HINFO, &mut message);
+        write_question(rand::random(), flags::RD, name.as_slice(), Rtype::HINFO, &mut message);
         if exchange_udp(peer, &message, TRY_TIMEOUT).await.is_ok() {
             return;
         }
@@ -115,13 +114,21 @@ mod tests {
     #[test]
     fn the_name_is_two_long_labels_in_the_zone_and_another_each_time() {
         let zone = Zone::parse("example.org").unwrap();
-        let (one, other) = (name(&zone), name(&zone));
+        let (one, other) = (name(&zone).unwrap(), name(&zone).unwrap());
         assert_ne!(one, other);
         let text = one.to_string();
         let labels: Vec<&str> = text.split('.').collect();
         assert_eq!(labels[2..], ["example", "org"]);
         assert!(labels[..2].iter().all(|label| label.len() == LABEL_OCTETS), "{text}");
         assert_eq!(text, text.to_ascii_lowercase());
-        assert_eq!(name(&Zone::root()).label_count(), 3);
+        assert_eq!(name(&Zone::root()).unwrap().label_count(), 3);
+    }
+
+    #[test]
+    fn a_zone_that_leaves_no_room_for_the_labels_has_no_name_to_ask_for() {
+        // Two labels take 34 octets of the 255 that a name may have.
+        let zone = |last: usize| Zone::parse(&format!("{0}.{0}.{0}.{1}.", "a".repeat(63), "b".repeat(last))).unwrap();
+        assert_eq!(name(&zone(27)).unwrap().as_slice().len(), 255);
+        assert_eq!(name(&zone(28)), None);
     }
 }
