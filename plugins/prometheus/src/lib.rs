@@ -23,6 +23,9 @@ pub const PLUGIN: PluginDef = PluginDef::new("prometheus", setup);
 /// The media type of the text format, as CoreDNS sends it.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
 
+/// What stands where CoreDNS tells its version of Go.
+const RUST: &str = concat!("rust", env!("CARGO_PKG_RUST_VERSION"));
+
 fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     let config = Config::parse(cx.cursor())?;
     if let Some(span) = config.runtime_metrics {
@@ -41,7 +44,9 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
         "A metric with a constant '1' value labeled by version, revision, and goversion from which CoreDNS was built.",
         &["version", "revision", "goversion"],
     );
-    build_info.with_label_values(&[version.as_str(), option_env!("CATENA_REVISION").unwrap_or_default(), ""]).set(1.0);
+    build_info
+        .with_label_values(&[version.as_str(), option_env!("CATENA_REVISION").unwrap_or_default(), RUST])
+        .set(1.0);
 
     let shown = Arc::clone(&metrics);
     cx.http(HttpSite {

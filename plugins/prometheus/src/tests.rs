@@ -168,7 +168,8 @@ fn the_page_shows_the_build_and_the_process() {
     let page = kit.http("/metrics");
     assert_eq!((page.status, page.content_type), (200, Some(super::TEXT_FORMAT)));
     let text = String::from_utf8(page.body).unwrap();
-    assert!(text.contains("coredns_build_info{goversion=\"\",revision=\"\",version=\"0.1.0\"} 1\n"), "{text}");
+    let build = format!("coredns_build_info{{goversion=\"{}\",revision=\"\",version=\"0.1.0\"}} 1\n", super::RUST);
+    assert!(text.contains(&build), "{text}");
     for name in [
         "cpu_seconds_total",
         "open_fds",
