@@ -10,13 +10,25 @@ pub struct ExchangeError {
     text: String,
     /// The other side had closed the connection before it saw the query.
     pub(crate) closed: bool,
+    ours: bool,
 }
 
 impl ExchangeError {
     /// An error with this text.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), closed: false }
+        Self { text: text.into(), closed: false, ours: false }
+    }
+
+    /// An error that this server makes by its own limits.
+    pub(crate) fn ours(text: impl Into<String>) -> Self {
+        Self { ours: true, ..Self::new(text) }
+    }
+
+    /// Whether the upstream has nothing to do with it, so that its health is not in doubt.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.ours
     }
 
     /// A connection that could not be made: `dial tcp 192.0.2.1:53: connect: connection refused`.
@@ -37,12 +49,12 @@ impl ExchangeError {
             _ if error.raw_os_error().is_none() => format!("{name} {network} {path}: {error}"),
             _ => format!("{name} {network} {path}: {name}: {}", os_text(error)),
         };
-        Self { text, closed }
+        Self { closed, ..Self::new(text) }
     }
 
     /// The end of the stream where a message could have begun.
     pub(crate) fn eof() -> Self {
-        Self { text: "EOF".to_owned(), closed: true }
+        Self { closed: true, ..Self::new("EOF") }
     }
 }
 
@@ -125,5 +137,11 @@ mod tests {
         assert!(error(104).closed);
         assert!(!error(111).closed);
         assert!(ExchangeError::eof().closed);
+    }
+
+    #[test]
+    fn only_our_own_limits_leave_the_upstreams_health_out_of_doubt() {
+        assert!(ExchangeError::ours("too many").is_ours());
+        assert!(!ExchangeError::eof().is_ours());
     }
 }

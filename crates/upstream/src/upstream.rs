@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use catena_core::{Answer, Clock, Protocol, Query};
+use catena_core::{Answer, Clock, Protocol, Query, Rtype};
 use rustls_pki_types::ServerName;
 
 use crate::conn::{Limits, Stream, StreamConn, UdpConn};
@@ -149,7 +149,7 @@ impl Upstream {
     pub async fn ask(&self, query: &mut Query, ask: Ask, answer: &mut Answer) -> Result<bool, ExchangeError> {
         let started = self.clock.now();
         let Some(_in_flight) = self.pools.of(query.env().worker).enter() else {
-            return Err(ExchangeError::new(format!("too many queries in flight to {}", self.label)));
+            return Err(ExchangeError::ours(format!("too many queries in flight to {}", self.label)));
         };
         let matches = match ask.protocol {
             Protocol::Udp if self.tls.is_none() => self.ask_udp(query, started, answer).await?,
@@ -220,7 +220,7 @@ impl Upstream {
             };
             match conn.exchange(query, self.limits(), answer).await {
                 Ok(matches) => {
-                    if conn.is_quiet() {
+                    if conn.is_quiet() && !has_more(query) {
                         self.pools.of(worker).stream.give(conn, created, self.clock.now(), limit);
                     }
                     return Ok(matches);
@@ -274,4 +274,9 @@ impl Upstream {
             max => (Some(&self.idle[kind]), Some((&self.idle[kind], max))),
         }
     }
+}
+
+/// Whether more messages may follow the first one of the reply: those of a zone transfer (RFC 5936 section 2.2).
+fn has_more(query: &Query) -> bool {
+    matches!(query.qtype(), Rtype::AXFR | Rtype::IXFR)
 }

@@ -168,10 +168,10 @@ impl Forwarder {
                     }
                 }
                 Err(error) => {
-                    last_error = Some(error);
-                    if self.config.max_fails != 0 {
+                    if self.config.max_fails != 0 && !error.is_ours() {
                         upstream.check_health(&query.env().spawner);
                     }
+                    last_error = Some(error);
                     attempts += 1;
                     if attempts == attempts_max || down >= count {
                         break;

@@ -105,6 +105,17 @@ fn a_connection_is_used_again() {
 }
 
 #[test]
+fn a_stream_on_which_a_zone_transfer_may_go_on_is_not_used_again() {
+    let up = Fake::new(Act::NoData);
+    let kit = kit("forward . {1}", &[&up]);
+    for _ in 0..2 {
+        kit.ask(&Ask::new("example.org AXFR").tcp());
+    }
+    let labels = format!("{{proto=\"tcp\",proxy_name=\"forward\",to=\"{}\"}}", up.addr);
+    assert_eq!(kit.metric(&format!("coredns_proxy_conn_cache_misses_total{labels}")), Some(2.0));
+}
+
+#[test]
 fn a_connection_that_rested_longer_than_expire_or_is_older_than_max_age_is_not_used_again() {
     let up = Fake::new(Act::Answer(ONE));
     let kit = kit("forward . {1} {\n expire 5s\n max_age 8s\n}", &[&up]);
