@@ -231,7 +231,7 @@ impl Backend {
         let qtype = query.qtype();
         let mut owner: OwnedName = query.name().to_name();
         let mut target = first;
-        for _ in 0..=CNAME_CHAIN_MAX + 1 {
+        for _ in 0..=CNAME_CHAIN_MAX {
             // A name at or above its own target's would lead round in a circle.
             let doubled = answer
                 .records(Section::Answer)

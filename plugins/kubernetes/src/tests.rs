@@ -423,3 +423,22 @@ fn a_broken_manifest_is_told_with_its_place() {
     let told = format!("plugin/kubernetes: {}:2:11: missing field `name`", file.display());
     check_config([PLUGIN], &format!("kubernetes {{\nmanifests {}\n}}", folder.path().display()), &told);
 }
+
+#[test]
+fn external_names_lead_on_as_often_as_the_limit_and_no_further() {
+    let folder = TempDir::new().unwrap();
+    let alias = |number: usize| {
+        let target = if number == 0 { "web".to_owned() } else { format!("n{}", number - 1) };
+        format!(
+            "kind: Service\nmetadata: {{name: n{number}}}\nspec: {{type: ExternalName, externalName: {target}.default.svc.cluster.local}}\n---\n"
+        )
+    };
+    let web = "kind: Service\nmetadata: {name: web}\nspec: {clusterIP: 10.96.0.1}\n";
+    let world = (0..20).map(alias).collect::<String>() + web;
+    fs::write(folder.path().join("world.yaml"), world).unwrap();
+    let corefile = format!("cluster.local {{\nkubernetes {{\nmanifests {}\n}}\n}}\n", folder.path().display());
+    let kit = Recipe::new([PLUGIN], &corefile).build().map_err(|errors| errors[0].1.clone()).unwrap();
+    // CoreDNS gives up on an alias that has more than ten before it.
+    assert_eq!(kit.ask_for("n10.default.svc.cluster.local A").answer.len(), 12);
+    assert_eq!(kit.ask_for("n11.default.svc.cluster.local A").answer.len(), 0);
+}

@@ -143,12 +143,16 @@ pub(super) async fn piece(body: &mut Body, silence_max: Duration) -> Result<Opti
 }
 
 /// The words of the error at the bottom: those above it only say that something failed.
-pub(super) fn innermost(error: &dyn std::error::Error) -> String {
+pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut bottom = error;
     while let Some(source) = bottom.source() {
         bottom = source;
     }
-    bottom.to_string()
+    match bottom.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+        // The TLS library explains at length what TCP calls the end.
+        Some(std::io::ErrorKind::UnexpectedEof) => "unexpected end of the connection".to_owned(),
+        _ => bottom.to_string(),
+    }
 }
 
 /// Writes a query parameter's value.
@@ -162,4 +166,36 @@ pub(super) fn encode(value: &str) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(1);
+
+    #[tokio::test]
+    async fn a_body_may_be_as_long_as_the_limit_and_no_longer() {
+        let body = || Body::from(vec![b'x'; 10]);
+        assert_eq!(collect(body(), 10, PATIENCE).await.unwrap().len(), 10);
+        assert!(matches!(collect(body(), 9, PATIENCE).await, Err(Trouble::PageTooLarge)));
+    }
+
+    #[tokio::test]
+    async fn the_api_may_ask_for_a_minute_of_peace_and_no_more() {
+        let wait = |header: &str| {
+            let response = Response::builder().status(429).header(RETRY_AFTER, header).body(Body::empty()).unwrap();
+            async move {
+                match refusal(response, false, PATIENCE).await {
+                    Trouble::Refused { message, retry_after } => (message, retry_after.map(|wait| wait.as_secs())),
+                    other => panic!("{other}"),
+                }
+            }
+        };
+        let told = "the server answers 429 Too Many Requests".to_owned();
+        assert_eq!(wait("60").await, (told.clone(), Some(60)));
+        assert_eq!(wait("61").await, (told.clone(), Some(RETRY_AFTER_SECONDS_MAX)));
+        assert_eq!(wait("later").await, (told, None));
+    }
 }
