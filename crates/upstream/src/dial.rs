@@ -59,7 +59,8 @@ pub(crate) fn udp(peer: SocketAddr, source: Option<IpAddr>) -> Result<UdpSocket,
     let fail = |step: &str, error: io::Error| {
         ExchangeError::dial("udp", source, peer, &format!("{step}: {}", os_text(&error)))
     };
-    let socket = Socket::new(Domain::for_address(peer), Type::DGRAM, Some(Protocol::UDP)).map_err(|e| fail("socket", e))?;
+    let socket =
+        Socket::new(Domain::for_address(peer), Type::DGRAM, Some(Protocol::UDP)).map_err(|e| fail("socket", e))?;
     socket.set_nonblocking(true).map_err(|e| fail("setnonblock", e))?;
     if let Some(source) = source {
         socket.bind(&source.into()).map_err(|e| fail("bind", e))?;
@@ -74,7 +75,8 @@ pub(crate) async fn tcp(peer: SocketAddr, source: Option<IpAddr>, limit: Duratio
     let fail = |step: &str, error: io::Error| {
         ExchangeError::dial("tcp", source, peer, &format!("{step}: {}", os_text(&error)))
     };
-    let socket = if peer.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(|e| fail("socket", e))?;
+    let socket =
+        if peer.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(|e| fail("socket", e))?;
     if let Some(source) = source {
         socket.bind(source).map_err(|e| fail("bind", e))?;
     }

@@ -45,7 +45,9 @@ impl ExchangeError {
         let closed = is_gone(error.kind());
         let text = match (error.kind(), step) {
             (io::ErrorKind::UnexpectedEof, _) => "unexpected EOF".to_owned(),
-            (io::ErrorKind::TimedOut, _) if error.raw_os_error().is_none() => format!("{name} {network} {path}: i/o timeout"),
+            (io::ErrorKind::TimedOut, _) if error.raw_os_error().is_none() => {
+                format!("{name} {network} {path}: i/o timeout")
+            }
             _ if error.raw_os_error().is_none() => format!("{name} {network} {path}: {error}"),
             _ => format!("{name} {network} {path}: {name}: {}", os_text(error)),
         };

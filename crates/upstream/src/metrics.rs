@@ -133,7 +133,9 @@ mod tests {
         assert!(text.contains(r#"proxy_name="forward",rcode="NXDOMAIN",to="192.0.2.1:53",le="#), "{text}");
         assert!(text.contains(r#"rcode="3841""#), "{text}");
         assert!(
-            text.contains(r#"coredns_proxy_conn_cache_misses_total{proto="tcp-tls",proxy_name="forward",to="192.0.2.1:53"} 1"#),
+            text.contains(
+                r#"coredns_proxy_conn_cache_misses_total{proto="tcp-tls",proxy_name="forward",to="192.0.2.1:53"} 1"#
+            ),
             "{text}"
         );
         assert!(!text.contains("coredns_proxy_conn_cache_hits_total{"), "{text}");

@@ -37,9 +37,8 @@ pub(crate) async fn exchange_udp_from(
     };
     let id = u16::from_be_bytes(*id);
     let socket = dial::udp(peer, source)?;
-    let fail = |step, error: &io::Error| {
-        ExchangeError::io(step, "udp", Path { local: socket.local_addr().ok(), peer }, error)
-    };
+    let fail =
+        |step, error: &io::Error| ExchangeError::io(step, "udp", Path { local: socket.local_addr().ok(), peer }, error);
     let late = || io::Error::from(io::ErrorKind::TimedOut);
     let sent = timeout(limit, socket.send(message)).await.unwrap_or_else(|_| Err(late()));
     sent.map_err(|error| fail(Step::Write, &error))?;

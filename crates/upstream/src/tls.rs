@@ -64,10 +64,7 @@ impl TlsClient {
     ///
     /// # Errors
     /// More than three files, or what is wrong with one of them.
-    pub fn from_files(
-        paths: &[PathBuf],
-        mut read: impl FnMut(&Path) -> io::Result<Vec<u8>>,
-    ) -> Result<Self, TlsError> {
+    pub fn from_files(paths: &[PathBuf], mut read: impl FnMut(&Path) -> io::Result<Vec<u8>>) -> Result<Self, TlsError> {
         let (identity, roots) = match paths {
             [] => (None, None),
             [roots] => (None, Some(roots)),
@@ -116,7 +113,10 @@ impl TlsClient {
         })
     }
 
-    fn finish(&self, builder: rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>) -> Result<ClientConfig, String> {
+    fn finish(
+        &self,
+        builder: rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>,
+    ) -> Result<ClientConfig, String> {
         let mut config = match &self.identity {
             Some((chain, key)) => builder
                 .with_client_auth_cert(chain.clone(), key.clone_key())
@@ -150,7 +150,9 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, String> {
-    ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(|error| error.to_string())
+    ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())
 }
 
 fn handshake_text(error: &io::Error) -> String {
@@ -165,7 +167,11 @@ fn handshake_text(error: &io::Error) -> String {
     }
 }
 
-fn read_identity(cert: &Path, key: &Path, read: &mut impl FnMut(&Path) -> io::Result<Vec<u8>>) -> Result<Identity, String> {
+fn read_identity(
+    cert: &Path,
+    key: &Path,
+    read: &mut impl FnMut(&Path) -> io::Result<Vec<u8>>,
+) -> Result<Identity, String> {
     let mut open = |path: &Path| read(path).map_err(|error| format!("open {}: {}", path.display(), os_text(&error)));
     let (cert_pem, key_pem) = (open(cert)?, open(key)?);
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&cert_pem).collect();

@@ -160,12 +160,7 @@ impl Upstream {
         Ok(matches)
     }
 
-    async fn ask_udp(
-        &self,
-        query: &mut Query,
-        now: Instant,
-        answer: &mut Answer,
-    ) -> Result<bool, ExchangeError> {
+    async fn ask_udp(&self, query: &mut Query, now: Instant, answer: &mut Answer) -> Result<bool, ExchangeError> {
         let (worker, limit) = (query.env().worker, self.idle_limit(0).1);
         let kept = self.kept_udp(worker, now);
         self.metrics.looked_for_connection(Proto::Udp, kept.is_some());

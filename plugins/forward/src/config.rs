@@ -200,7 +200,10 @@ fn property(cx: &mut Setup<'_>, words: &mut Cursor<'_>, config: &mut Config) -> 
             let text = arg(words)?;
             let known = PolicyKind::parse(text);
             config.policy = known.ok_or_else(|| {
-                words.with_nearest(words.err(format!("unknown policy '{text}'")), &["random", "round_robin", "sequential"])
+                words.with_nearest(
+                    words.err(format!("unknown policy '{text}'")),
+                    &["random", "round_robin", "sequential"],
+                )
             })?;
         }
         "health_check" => health_check(words, config)?,
@@ -298,8 +301,8 @@ fn health_check(words: &mut Cursor<'_>, config: &mut Config) -> Result<(), Diagn
     let found = duration(words)?;
     let interval = found.to_std();
     // CoreDNS prints the number of nanoseconds here.
-    config.health_interval = interval
-        .ok_or_else(|| words.plain_err(format!("health_check can't be negative: {}", found.as_nanos())))?;
+    config.health_interval =
+        interval.ok_or_else(|| words.plain_err(format!("health_check can't be negative: {}", found.as_nanos())))?;
     config.health_domain = OwnedName::root_vec();
     while words.next_arg() {
         match words.val() {

@@ -79,7 +79,9 @@ pub(crate) fn read(cx: &mut Setup<'_>, words: &[Word<'_>]) -> Result<Vec<Destina
             && host.contains('/')
         {
             return Err(fault(
-                format!("paths are not allowed in HTTPS upstream addresses (the /dns-query path is used by default): {text}"),
+                format!(
+                    "paths are not allowed in HTTPS upstream addresses (the /dns-query path is used by default): {text}"
+                ),
                 *span,
             ));
         }
@@ -116,9 +118,9 @@ fn read_one(cx: &mut Setup<'_>, (text, span): Word<'_>) -> Result<Option<Destina
             let targets: Vec<_> = labels.into_iter().map(target).collect();
             Ok((!targets.is_empty()).then_some(Destination::Addresses(targets)))
         }
-        Err(error) => host(text, span).map(|host| Some(Destination::Host(host))).map_err(|diagnostic| {
-            diagnostic.with_note(format!("as a file, `{path}` cannot be read: {error}"))
-        }),
+        Err(error) => host(text, span)
+            .map(|host| Some(Destination::Host(host)))
+            .map_err(|diagnostic| diagnostic.with_note(format!("as a file, `{path}` cannot be read: {error}"))),
     }
 }
 
@@ -193,9 +195,7 @@ pub(crate) fn targets(destinations: &[Destination], resolved: &[Vec<IpAddr>]) ->
     for destination in destinations {
         let new = match destination {
             Destination::Addresses(targets) => targets.clone(),
-            Destination::Host(host) => {
-                resolved.next().into_iter().flatten().map(|ip| host.target(*ip)).collect()
-            }
+            Destination::Host(host) => resolved.next().into_iter().flatten().map(|ip| host.target(*ip)).collect(),
         };
         for target in new {
             if all.iter().all(|known| known.label != target.label) {
@@ -232,7 +232,9 @@ mod tests {
     }
 
     fn addresses(labels: impl IntoIterator<Item = String>) -> Destination {
-        Destination::Addresses(labels.into_iter().map(|label| Target { label, tls: false, server_name: None }).collect())
+        Destination::Addresses(
+            labels.into_iter().map(|label| Target { label, tls: false, server_name: None }).collect(),
+        )
     }
 
     #[test]

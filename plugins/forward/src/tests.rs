@@ -239,8 +239,7 @@ fn next_on_nodata_hands_an_empty_noerror_on_and_nothing_else() {
 fn round_robin_gives_each_upstream_its_turn() {
     let (one, two) = (Fake::new(Act::Answer(ONE)), Fake::new(Act::Answer(TWO)));
     let kit = kit("forward . {1} {2} {\n policy round_robin\n}", &[&one, &two]);
-    let addresses: Vec<_> =
-        (0..4).map(|_| address(&kit.ask_for("a.example.org A")).unwrap().to_owned()).collect();
+    let addresses: Vec<_> = (0..4).map(|_| address(&kit.ask_for("a.example.org A")).unwrap().to_owned()).collect();
     assert_eq!(addresses, ["192.0.2.2", "192.0.2.1", "192.0.2.2", "192.0.2.1"]);
 }
 
@@ -263,11 +262,7 @@ fn a_connection_at_rest_moves_to_the_worker_that_needs_one() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let reply = runtime.block_on(kit.instance().serve(&mut query));
         assert_eq!(address(&Kit::see(&mut query, reply)), Some("192.0.2.1"));
-        let labels = format!(
-            "{{proto=\"{}\",proxy_name=\"forward\",to=\"{}\"}}",
-            ask.protocol.as_str(),
-            up.addr
-        );
+        let labels = format!("{{proto=\"{}\",proxy_name=\"forward\",to=\"{}\"}}", ask.protocol.as_str(), up.addr);
         assert_eq!(kit.metric(&format!("coredns_proxy_conn_cache_hits_total{labels}")), Some(1.0));
     }
 }

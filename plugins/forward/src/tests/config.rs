@@ -14,7 +14,9 @@ fn told_of(property: &str, expected: &str) {
 
 #[test]
 fn every_property_of_coredns_is_known() {
-    let kit = Kit::of([PLUGIN], "forward example.org 127.0.0.1:1053 dns://192.0.2.1 tls://127.0.0.1 [::1]:54 {
+    let kit = Kit::of(
+        [PLUGIN],
+        "forward example.org 127.0.0.1:1053 dns://192.0.2.1 tls://127.0.0.1 [::1]:54 {
         except a.example.org 10.0.0.0/9
         except b.example.org
         force_tcp
@@ -37,7 +39,8 @@ fn every_property_of_coredns_is_known() {
         failfast_all_unhealthy_upstreams
         resolver 127.0.0.1 127.0.0.1:53 [::1]:53
         source_address 127.0.0.1
-    }");
+    }",
+    );
     assert_eq!(kit.log.lines(), [""; 0]);
 }
 
@@ -79,7 +82,8 @@ fn missing_and_surplus_arguments_are_told() {
     };
     told("forward", &wrong("forward", 2));
     told("forward .", &wrong(".", 2));
-    for property in ["except", "max_fails", "policy", "tls_servername", "next", "failover", "resolver", "health_check"] {
+    for property in ["except", "max_fails", "policy", "tls_servername", "next", "failover", "resolver", "health_check"]
+    {
         told_of(property, &wrong(property, 3));
     }
     told_of("force_tcp yes", &wrong("yes", 3));
@@ -93,7 +97,10 @@ fn destinations_that_cannot_be_reached_are_told() {
     told("forward a..b 127.0.0.1", "unable to normalize 'a..b'");
     told("forward . tls://", "invalid address: \"tls://\"");
     told("forward . 127.0.0.1:65536", "invalid address: \"127.0.0.1:65536\"");
-    told("forward . quic://127.0.0.1", "'quic' is not supported as a destination protocol in forward: quic://127.0.0.1:853");
+    told(
+        "forward . quic://127.0.0.1",
+        "'quic' is not supported as a destination protocol in forward: quic://127.0.0.1:853",
+    );
     told("forward . grpc://a.example.org", "not an IP address, file, or valid domain: \"grpc://a.example.org\"");
     told("forward . a..b", "not an IP address, file, or valid domain: \"a..b\"");
     told("forward . /no/such/resolv.conf", "not an IP address, file, or valid domain: \"/no/such/resolv.conf\"");

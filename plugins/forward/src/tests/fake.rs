@@ -76,8 +76,13 @@ impl Fake {
             }
         };
         let addr = tcp.local_addr().unwrap();
-        let shared =
-            Arc::new(Shared { act: Mutex::new(act), asked: Mutex::default(), resumed: Mutex::default(), stop: AtomicBool::new(false), tls });
+        let shared = Arc::new(Shared {
+            act: Mutex::new(act),
+            asked: Mutex::default(),
+            resumed: Mutex::default(),
+            stop: AtomicBool::new(false),
+            tls,
+        });
         let (for_udp, for_tcp) = (Arc::clone(&shared), Arc::clone(&shared));
         std::thread::spawn(move || serve_udp(&udp, &for_udp));
         std::thread::spawn(move || serve_tcp(&tcp, &for_tcp));

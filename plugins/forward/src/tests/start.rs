@@ -42,7 +42,8 @@ fn an_upstream_that_is_an_own_address_is_warned_about() {
     for (to, warned) in [("127.0.0.1:53", true), ("[::1]:53", true), ("127.0.0.1:54", false), ("192.0.2.1", false)] {
         let kit = Kit::of([PLUGIN], &format!("forward . {to}"));
         let lines = kit.log.lines();
-        let found = lines.iter().any(|line| line.starts_with(&format!("[WARNING] plugin/forward: upstream {to} is an")));
+        let found =
+            lines.iter().any(|line| line.starts_with(&format!("[WARNING] plugin/forward: upstream {to} is an")));
         assert_eq!(found, warned, "{to}: {lines:?}");
     }
 }
