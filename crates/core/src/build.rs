@@ -3,7 +3,7 @@
 use std::hash::Hasher;
 use std::sync::Arc;
 
-use catena_corefile::{Corefile, Diagnostic, ServerBlock, parse_key};
+use catena_corefile::{Corefile, Diagnostic, Directive, ServerBlock, Token, parse_key};
 use domain::base::iana::OptRcode as Rcode;
 
 use crate::block::Block;
@@ -12,11 +12,14 @@ use crate::name::{Zone, Zones};
 use crate::plugin::{Error, Link, Next, Plugin, Reply};
 use crate::query::Query;
 use crate::setup::{
-    BlockDraft, BlockView, BuildContext, InstanceDraft, LinkDraft, Linked, PluginList, Setup, fingerprint_of,
+    BlockDraft, BlockView, BuildContext, InstanceDraft, LinkDraft, Linked, PluginDef, PluginList, Setup, fingerprint_of,
 };
 
 /// The most diagnostics that one build reports.
 pub const DIAGNOSTICS_MAX: usize = 100;
+
+/// The most errors that are told of one directive in one block.
+pub const DIRECTIVE_ERRORS_MAX: usize = 10;
 
 /// What a build gives: the draft if nothing is wrong, and what is odd in any case.
 pub struct Built {
@@ -58,7 +61,7 @@ pub fn build(
                     log: &log,
                 };
                 if let Err(error) = (plugin.setup)(&mut setup) {
-                    errors.push(error.with_prefix(plugin.name));
+                    tell_all(plugin, error, &mut setup, &mut errors);
                 }
             }
         }
@@ -78,6 +81,46 @@ pub fn build(
         Err(errors)
     };
     Built { draft, warnings }
+}
+
+/// Tells an error of a directive, and those behind it: setup stops at the first, so it is run again without the property's line. What
+/// setup adds to the block meanwhile does not matter, for nothing comes of a block with errors.
+fn tell_all(plugin: &PluginDef, first: Diagnostic, setup: &mut Setup<'_>, errors: &mut Vec<Diagnostic>) {
+    let mut rest = setup.directive.clone();
+    let mut error = first;
+    for _ in 0..DIRECTIVE_ERRORS_MAX {
+        let is_shorter = leave_line_out(&mut rest, &error);
+        errors.push(error.with_prefix(plugin.name));
+        if !is_shorter {
+            return;
+        }
+        let mut again = Setup {
+            plugin: plugin.name,
+            directive: &rest,
+            corefile: setup.corefile,
+            block: &mut *setup.block,
+            instance: &mut *setup.instance,
+            context: setup.context,
+            log: setup.log,
+        };
+        match (plugin.setup)(&mut again) {
+            Ok(()) => return,
+            Err(next) => error = next,
+        }
+    }
+}
+
+/// Drops the words on the line of an error, if that is a line within the directive's block; a brace or the directive itself stays.
+fn leave_line_out(directive: &mut Directive, error: &Diagnostic) -> bool {
+    let Some(span) = error.span else { return false };
+    let Some(bad) = directive.tokens.iter().find(|token| token.span == span).cloned() else { return false };
+    let on_line = |token: &Token| token.file == bad.file && token.line == bad.line;
+    let is_fixed = |token: &Token| *token.text == *directive.name || matches!(&*token.text, "{" | "}");
+    if directive.tokens.iter().any(|token| on_line(token) && is_fixed(token)) {
+        return false;
+    }
+    directive.tokens.retain(|token| !on_line(token));
+    true
 }
 
 fn inspect_keys(index: usize, source: &ServerBlock, default_port: &str) -> Result<BlockDraft, Diagnostic> {

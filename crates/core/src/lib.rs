@@ -25,7 +25,7 @@ pub mod wire;
 pub use answer::{ANSWER_OCTETS_MAX, Answer, Entry, Record, ReplyEdns, SECTION_RECORDS_MAX, SECTIONS, Section, flags};
 pub use async_trait::async_trait;
 pub use block::{BindSpec, Block, BlockSettings, InstanceSettings, NamedService, ReloadSettings};
-pub use build::{Built, DIAGNOSTICS_MAX, Fixed, build, no_question};
+pub use build::{Built, DIAGNOSTICS_MAX, DIRECTIVE_ERRORS_MAX, Fixed, build, no_question};
 pub use catena_corefile as corefile;
 pub use catena_corefile::{Address, Cursor, Diagnostic, Files, Span, Transport};
 pub use clock::{Clock, Spawner, Task};

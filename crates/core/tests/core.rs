@@ -31,6 +31,12 @@ const STATUS: PluginDef = PluginDef::new("status", |cx: &mut Setup<'_>| {
     Ok(())
 });
 
+/// Answers with a code of more than four bits.
+const EXTENDED: PluginDef = PluginDef::new("extended", |cx: &mut Setup<'_>| {
+    cx.link(Fixed(|q: &mut Query| Answer::to(q).with_rcode(Rcode::BADVERS).into()));
+    Ok(())
+});
+
 /// Answers with the name of its zone as TXT, so that a test sees who answered.
 const MARK: PluginDef = PluginDef::new("mark", |cx: &mut Setup<'_>| {
     let zone = cx.zones().iter().next().unwrap().text().to_owned();
@@ -113,6 +119,49 @@ fn counts_that_no_query_has_are_a_format_error() {
         let Intake::Reject(reply) = intake(&header(0, counts)) else { panic!("no reject for {counts:?}") };
         assert_eq!(reply, header(flags::QR | 1, [0; 4]));
     }
+}
+
+/// A query for the root's address with an OPT record that holds one option.
+fn with_option(code: u16, data: &[u8]) -> Vec<u8> {
+    Ask::new(". A").edns(1232, false).option(code, data).message()
+}
+
+#[test]
+fn an_option_that_is_not_of_its_kind_is_a_format_error() {
+    let is_served = |code, data: &[u8]| intake(&with_option(code, data)) == Intake::Serve;
+    // Client subnet: family, prefix lengths, address.
+    assert!(is_served(8, &[0, 1, 24, 0, 192, 0, 2]) && is_served(8, &[0, 2, 128, 128]) && is_served(8, &[0; 4]));
+    assert!(!is_served(8, &[0, 1, 33, 0]) && !is_served(8, &[0, 3, 0, 0]) && !is_served(8, &[0, 0, 1, 0]));
+    assert!(!is_served(8, &[0, 1, 0]));
+    // EXPIRE, TCP keepalive, extended error, update lease, LLQ.
+    for (code, good, bad) in [(9, 4, 3), (11, 2, 1), (15, 2, 1), (2, 8, 5), (1, 18, 17)] {
+        assert!(is_served(code, &vec![0; good]), "{code}");
+        assert!(!is_served(code, &vec![0; bad]), "{code}");
+    }
+    assert!(is_served(10, b"x") && is_served(65_001, b"") && is_served(19, b""));
+}
+
+#[test]
+fn a_record_of_a_query_that_is_not_of_its_type_is_a_format_error() {
+    let with = |rtype: u8, rdata: &[u8]| {
+        let mut message = header(0, [1, 1, 0, 0]);
+        message.extend([0, 0, 1, 0, 1, 0, 0, rtype, 0, 1, 0, 0, 0, 0, 0, u8::try_from(rdata.len()).unwrap()]);
+        message.extend(rdata);
+        intake(&message)
+    };
+    assert_eq!(with(1, &[192, 0, 2, 1]), Intake::Serve);
+    assert_eq!(with(1, &[]), Intake::Serve);
+    let Intake::Reject(reply) = with(1, &[192, 0, 2]) else { panic!("an address of three octets was served") };
+    assert_eq!((reply.len(), reply[3] & 15), (12 + 5, 1), "FORMERR with the question");
+    assert!(matches!(with(5, &[1, b'a']), Intake::Reject(_)), "a name without an end");
+}
+
+#[test]
+fn an_extended_code_without_an_opt_record_is_a_server_failure() {
+    let kit = Kit::of([EXTENDED], "extended");
+    assert_eq!(kit.ask_for("example.org A").rcode, "SERVFAIL");
+    // BADVERS has the number of BADSIG.
+    assert_eq!(kit.ask(&Ask::new("example.org A").edns(1232, false)).rcode, "BADSIG");
 }
 
 #[test]
@@ -287,6 +336,26 @@ fn every_fault_of_a_file_is_told_at_once() {
     let lines: Vec<String> = errors.into_iter().map(|(diagnostic, _)| diagnostic.one_line()).collect();
     assert_eq!(lines.len(), 3);
     assert!(lines[0].starts_with("plugin/addresses: Corefile:3 - "), "the plugin list's order comes first: {lines:?}");
+}
+
+#[test]
+fn every_fault_of_one_directive_is_told() {
+    const PROPERTIES: PluginDef = PluginDef::new("properties", |cx: &mut Setup<'_>| {
+        let mut words = cx.cursor();
+        while words.next() {
+            while words.next_block() {
+                match words.val() {
+                    "known" => drop(words.one_arg()?),
+                    _ => return Err(words.unknown_property(&["known"])),
+                }
+            }
+        }
+        Ok(())
+    });
+    let corefile = ". {\n properties {\n knwon 1\n known 1\n known\n other 2\n }\n}\n";
+    let errors = Recipe::new([PROPERTIES], corefile).build().err().unwrap();
+    let lines: Vec<u32> = errors.iter().map(|(diagnostic, _)| diagnostic.line).collect();
+    assert_eq!(lines, [3, 5, 6]);
 }
 
 #[test]

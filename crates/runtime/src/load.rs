@@ -132,16 +132,23 @@ pub fn examine(
     }
     let told = parsed.diagnostics.into_iter().map(|found| tell_of_other_builds(found, elsewhere));
     let (errors, mut warnings): (Vec<_>, Vec<_>) = told.partition(|found| found.severity == Severity::Error);
-    let draft = if errors.is_empty() {
+    // Behind a misspelt directive the rest of the file is known, so its other mistakes can be told as well. Behind any other fault of
+    // the language it is a guess where blocks begin and end.
+    let is_known = errors.iter().all(|error| error.message.starts_with("Unknown directive "));
+    let draft = if is_known {
         // A plugin that panics at setup must not end a server that runs.
         let built = catch_unwind(AssertUnwindSafe(|| build(&parsed.corefile, plugins, context, predecessor)));
-        built.map_or_else(
-            |_| Err(vec![Diagnostic::error("a plugin panicked while it was set up")]),
-            |built| {
+        match built {
+            Err(_) => Err(vec![Diagnostic::error("a plugin panicked while it was set up")]),
+            Ok(built) => {
                 warnings.extend(built.warnings);
-                built.draft
-            },
-        )
+                match built.draft {
+                    Ok(draft) if errors.is_empty() => Ok(draft),
+                    Ok(_) => Err(errors),
+                    Err(more) => Err(errors.into_iter().chain(more).collect()),
+                }
+            }
+        }
     } else {
         Err(errors)
     };
@@ -192,6 +199,14 @@ mod tests {
         };
         let plugins = PluginList::new([catena_plugin_whoami::PLUGIN]);
         examine(&Source::text(text).load("53").unwrap(), &plugins, &["route53"], &context, None)
+    }
+
+    #[test]
+    fn mistakes_behind_a_misspelt_directive_are_told_as_well() {
+        let told: Vec<String> = errors(". {\n whomai\n whoami x\n}\n").iter().map(Diagnostic::one_line).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].ends_with("Unknown directive 'whomai'"), "{told:?}");
+        assert!(told[1].starts_with("plugin/whoami: Corefile:3 - "), "{told:?}");
     }
 
     fn errors(text: &str) -> Vec<Diagnostic> {
