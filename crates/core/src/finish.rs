@@ -37,9 +37,9 @@ pub fn finish(query: &mut Query, reply: Reply, out: &mut Vec<u8>) -> Finished {
         Body::Status(rcode) if is_unwritten(rcode) => Answer::to(query).with_rcode(rcode),
         Body::Status(_) | Body::Silence => return Finished::Silent,
     };
-    let written = write_answer(query, &answer, out);
+    write_answer(query, &answer, out);
     query.recycle(answer);
-    if written { Finished::Send } else { Finished::Silent }
+    Finished::Send
 }
 
 /// Writes a reply of a header alone into `out`, which is emptied first: for requests without a question.
@@ -61,7 +61,8 @@ pub fn will_truncate(query: &Query, answer: &Answer) -> bool {
         return false;
     }
     let mut out = Vec::new();
-    write_answer(query, answer, &mut out) && out.get(2).is_some_and(|octet| octet & 0x02 != 0)
+    write_answer(query, answer, &mut out);
+    out.get(2).is_some_and(|octet| octet & 0x02 != 0)
 }
 
 fn limit_of(query: &Query) -> usize {
@@ -71,12 +72,12 @@ fn limit_of(query: &Query) -> usize {
     }
 }
 
-/// Writes the message; `false` if it cannot be expressed (an extended rcode without an OPT record).
-fn write_answer(query: &Query, answer: &Answer, out: &mut Vec<u8>) -> bool {
-    let rcode = answer.rcode.to_int();
-    if rcode > 15 && query.edns().is_none() {
-        return false;
-    }
+/// Writes the message. An extended rcode has no place without an OPT record (RFC 6891 section 6.1.3): then it is SERVFAIL.
+fn write_answer(query: &Query, answer: &Answer, out: &mut Vec<u8>) {
+    let rcode = match answer.rcode {
+        rcode if rcode.to_int() > 15 && query.edns().is_none() => Rcode::SERVFAIL.to_int(),
+        rcode => rcode.to_int(),
+    };
     let limit = limit_of(query) - opt_len(query, answer).min(limit_of(query));
     let bits = (answer.flags & !flags::RCODE) | (rcode & flags::RCODE);
     out.extend_from_slice(&query.id().to_be_bytes());
@@ -109,7 +110,6 @@ fn write_answer(query: &Query, answer: &Answer, out: &mut Vec<u8>) -> bool {
     for (section, count) in counts.iter().enumerate() {
         out[6 + 2 * section..8 + 2 * section].copy_from_slice(&count.to_be_bytes());
     }
-    true
 }
 
 fn opt_len(query: &Query, answer: &Answer) -> usize {

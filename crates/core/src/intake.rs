@@ -5,7 +5,7 @@ use domain::base::iana::{Class, Rtype};
 use crate::answer::flags;
 use crate::name;
 use crate::query::{Arrival, Edns, Query, Question};
-use crate::wire::{HEADER_OCTETS, Malformed, raw_record, u16_at};
+use crate::wire::{HEADER_OCTETS, Malformed, RawRecord, expand_name, expand_rdata, raw_record, u16_at};
 
 /// What becomes of a message that came in.
 #[derive(Debug, PartialEq, Eq)]
@@ -112,17 +112,59 @@ fn read_records(message: &[u8], mut at: usize, counts: [u16; 4]) -> Result<Optio
                     flags: record.ttl as u16,
                     options: options.to_vec(),
                 });
+            } else if record.rtype != Rtype::OPT {
+                check_record(message, &record)?;
             }
         }
     }
     Ok(edns)
 }
 
-/// Options fill their record exactly (RFC 6891 section 6.1.2).
+/// The owner is a name and the rdata is of its type. Rdata may be left out, as in updates (RFC 2136 section 2.4).
+fn check_record(message: &[u8], record: &RawRecord) -> Result<(), Malformed> {
+    let mut octets = Vec::new();
+    expand_name(message, record.owner, &mut octets)?;
+    if record.rdata == record.end { Ok(()) } else { expand_rdata(message, record, &mut octets) }
+}
+
+/// Options fill their record exactly (RFC 6891 section 6.1.2), and those that are known are built as they should be.
 fn check_options(mut rest: &[u8]) -> Result<(), Malformed> {
     while !rest.is_empty() {
-        let len = usize::from(u16_at(rest, 2)?);
-        rest = rest.get(4 + len..).ok_or(Malformed)?;
+        let (code, len) = (u16_at(rest, 0)?, usize::from(u16_at(rest, 2)?));
+        let data = rest.get(4..4 + len).ok_or(Malformed)?;
+        if !is_option(code, data) {
+            return Err(Malformed);
+        }
+        rest = &rest[4 + len..];
     }
     Ok(())
+}
+
+/// Whether an option's data can be of its code; of a code that says nothing about its form: always.
+fn is_option(code: u16, data: &[u8]) -> bool {
+    match code {
+        // LLQ (RFC 8764 section 3.2).
+        1 => data.len() >= 18,
+        // Update Lease (RFC 9664 section 4).
+        2 => matches!(data.len(), 4 | 8),
+        8 => is_client_subnet(data),
+        // EXPIRE (RFC 7314 section 2).
+        9 => data.is_empty() || data.len() >= 4,
+        // TCP keepalive (RFC 7828 section 3.1).
+        11 => matches!(data.len(), 0 | 2),
+        // Extended DNS error (RFC 8914 section 2).
+        15 => data.len() >= 2,
+        _ => true,
+    }
+}
+
+/// Family, two prefix lengths and the address (RFC 7871 section 6). `dig +subnet=0` has family 0.
+fn is_client_subnet(data: &[u8]) -> bool {
+    let &[family_high, family_low, source, scope, ..] = data else { return false };
+    match u16::from_be_bytes([family_high, family_low]) {
+        0 => source == 0,
+        1 => source.max(scope) <= 32,
+        2 => source.max(scope) <= 128,
+        _ => false,
+    }
 }

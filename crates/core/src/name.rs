@@ -92,7 +92,9 @@ pub fn text(name: &Name<[u8]>) -> String {
     for label in name.iter().filter(|label| !label.is_root()) {
         for &octet in label.as_slice() {
             match octet {
-                b'.' | b' ' | b'\'' | b'@' | b';' | b'(' | b')' | b'"' | b'\\' => text.extend(['\\', char::from(octet)]),
+                b'.' | b' ' | b'\'' | b'@' | b';' | b'(' | b')' | b'"' | b'\\' => {
+                    text.extend(['\\', char::from(octet)])
+                }
                 0x21..0x7f => text.push(char::from(octet)),
                 _ => text.push_str(&format!("\\{octet:03}")),
             }

@@ -150,22 +150,37 @@ pub const fn compressible(rtype: Rtype) -> Option<(usize, usize)> {
     })
 }
 
+/// Whether so many octets may follow the names in the rdata of a type of [`names_in`].
+const fn may_follow_names(rtype: Rtype, octets: usize) -> bool {
+    match rtype {
+        // Five numbers (RFC 1035 section 3.3.13).
+        Rtype::SOA => octets == 20,
+        Rtype::RRSIG | Rtype::SIG | Rtype::NXT | Rtype::NSEC => true,
+        _ => octets == 0,
+    }
+}
+
 /// Appends the rdata of a record to `out`, its names made whole.
+///
+/// # Errors
+/// [`Malformed`] if the rdata is not built as its type wants it, as far as that is known here.
 pub fn expand_rdata(message: &[u8], record: &RawRecord, out: &mut Vec<u8>) -> Result<(), Malformed> {
     if record.rtype == Rtype::NAPTR {
         return expand_naptr(message, record, out);
     }
     let Some((before, names)) = names_in(record.rtype) else {
-        out.extend_from_slice(&message[record.rdata..record.end]);
-        return Ok(());
+        let rdata = message.get(record.rdata..record.end).ok_or(Malformed)?;
+        out.extend_from_slice(rdata);
+        return if is_plausible(record.rtype, rdata) { Ok(()) } else { Err(Malformed) };
     };
     let mut at = record.rdata + before;
     out.extend_from_slice(message.get(record.rdata..at).ok_or(Malformed)?);
     for _ in 0..names {
         at = expand_name(message, at, out)?;
     }
-    out.extend_from_slice(message.get(at..record.end).ok_or(Malformed)?);
-    Ok(())
+    let rest = message.get(at..record.end).ok_or(Malformed)?;
+    out.extend_from_slice(rest);
+    if may_follow_names(record.rtype, rest.len()) { Ok(()) } else { Err(Malformed) }
 }
 
 fn expand_naptr(message: &[u8], record: &RawRecord, out: &mut Vec<u8>) -> Result<(), Malformed> {
@@ -178,13 +193,25 @@ fn expand_naptr(message: &[u8], record: &RawRecord, out: &mut Vec<u8>) -> Result
     if expand_name(message, at, out)? == record.end { Ok(()) } else { Err(Malformed) }
 }
 
-/// Whether rdata of this length can be of this type: what a typed parser would refuse outright.
-fn plausible(rtype: Rtype, len: usize) -> bool {
+/// Whether rdata without names can be of this type: what a typed parser would refuse outright.
+fn is_plausible(rtype: Rtype, rdata: &[u8]) -> bool {
     match rtype {
-        Rtype::A => len == 4,
-        Rtype::AAAA => len == 16,
+        Rtype::A => rdata.len() == 4,
+        Rtype::AAAA => rdata.len() == 16,
+        Rtype::TXT | Rtype::SPF => is_strings(rdata),
+        // Four octets before the key or the digest (RFC 4034 sections 2.1 and 5.1).
+        Rtype::DNSKEY | Rtype::CDNSKEY | Rtype::DS | Rtype::CDS => rdata.len() >= 4,
         _ => true,
     }
+}
+
+/// Whether the octets are character strings, one after the other (RFC 1035 section 3.3.14).
+fn is_strings(mut rest: &[u8]) -> bool {
+    while let Some((len, after)) = rest.split_first() {
+        let Some(next) = after.get(usize::from(*len)..) else { return false };
+        rest = next;
+    }
+    true
 }
 
 /// The question of a reply as it stood there: name made whole, type, class.
@@ -235,7 +262,7 @@ pub fn read_reply(message: &[u8], answer: &mut Answer) -> Result<Option<ReplyQue
                 expand_name(message, record.owner, octets)?;
                 let rdata_at = octets.len();
                 expand_rdata(message, &record, octets)?;
-                if plausible(record.rtype, octets.len() - rdata_at) { Ok(rdata_at) } else { Err(Malformed) }
+                Ok(rdata_at)
             })?;
         }
     }
@@ -285,6 +312,25 @@ mod tests {
         let mut message = vec![0, 1, 0x80, 0, 0, 0, 0, 1, 0, 0, 0, 0];
         message.extend([0, 0, 1, 0, 1, 0, 0, 0, 1, 0, 5, 1, 2, 3, 4, 5]);
         assert_eq!(read_reply(&message, &mut Answer::default()), Err(Malformed));
+    }
+
+    /// A reply with one record of the root name.
+    fn reply_with(rtype: u8, rdata: &[u8]) -> Vec<u8> {
+        let mut message = vec![0, 1, 0x80, 0, 0, 0, 0, 1, 0, 0, 0, 0];
+        message.extend([0, 0, rtype, 0, 1, 0, 0, 0, 1, 0, u8::try_from(rdata.len()).unwrap()]);
+        message.extend(rdata);
+        message
+    }
+
+    #[test]
+    fn rdata_that_does_not_end_where_its_type_ends_is_malformed() {
+        let soa = [&[0, 0][..], &[0; 20]].concat();
+        for (rtype, whole) in [(2, &[0][..]), (15, &[0, 1, 0]), (6, &soa), (16, b"\x02ab\x00"), (43, &[0; 4])] {
+            let read = |rdata: &[u8]| read_reply(&reply_with(rtype, rdata), &mut Answer::default());
+            assert_eq!(read(whole), Ok(None), "{rtype}");
+            assert_eq!(read(&whole[..whole.len() - 1]).is_err(), rtype != 16, "{rtype} cut");
+            assert_eq!(read(&[whole, &[9]].concat()).is_err(), rtype != 43, "{rtype} with one octet more");
+        }
     }
 
     #[test]
