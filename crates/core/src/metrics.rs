@@ -1,5 +1,6 @@
 //! Metric families that belong to a server and outlive its instances, and those that the server itself counts.
 
+use std::fmt;
 use std::sync::OnceLock;
 
 use dashmap::DashMap;
@@ -265,4 +266,42 @@ pub fn rcode_mnemonic(rcode: Rcode) -> Option<&'static str> {
         23 => "BADCOOKIE",
         _ => return None,
     })
+}
+
+/// A type as miekg/dns writes it, which knows fewer names than we do and spells one differently: for logs, where people search for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TypeText(pub Rtype);
+
+impl fmt::Display for TypeText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.to_int() {
+            0 => f.write_str("None"),
+            23 => f.write_str("NSAP-PTR"),
+            65_535 => f.write_str("Reserved"),
+            number @ (11 | 22 | 38 | 40 | 66 | 67 | 68 | 259 | 262 | 263 | 264) => write!(f, "TYPE{number}"),
+            _ => write!(f, "{}", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_have_the_names_of_the_reference() {
+        let names = [
+            (0, "None"),
+            (1, "A"),
+            (10, "NULL"),
+            (11, "TYPE11"),
+            (23, "NSAP-PTR"),
+            (64, "SVCB"),
+            (255, "ANY"),
+            (65_400, "TYPE65400"),
+        ];
+        for (number, name) in names {
+            assert_eq!(TypeText(Rtype::from_int(number)).to_string(), name);
+        }
+    }
 }
