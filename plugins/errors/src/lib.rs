@@ -5,6 +5,7 @@ mod tally;
 
 use std::sync::Arc;
 
+use catena_core::metrics::TypeText;
 use catena_core::prelude::*;
 use catena_core::{Body, Level, Log, Service};
 
@@ -55,7 +56,7 @@ impl Errors {
         };
         // A reply that was written counts as 0, whatever its code, as in CoreDNS.
         let rcode = if let Body::Status(rcode) = reply.body { rcode.to_int() } else { 0 };
-        let (name, qtype) = (q.lower().fmt_with_dot(), q.qtype());
+        let (name, qtype) = (q.lower().fmt_with_dot(), TypeText(q.qtype()));
         self.log.line(level, format_args!("{rcode} {name} {qtype}: {text}"));
     }
 }

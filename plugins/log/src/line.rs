@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use catena_core::metrics::rcode_mnemonic;
+use catena_core::metrics::{TypeText, rcode_mnemonic};
 use catena_core::prelude::*;
 use catena_core::will_truncate;
 
@@ -58,7 +58,7 @@ impl Line<'_> {
     fn value(&self, label: Label, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let q = self.q;
         match label {
-            Label::Type => write!(f, "{}", q.qtype()),
+            Label::Type => write!(f, "{}", TypeText(q.qtype())),
             Label::Name => write!(f, "{}", q.original().lower().fmt_with_dot()),
             Label::Class => class(q.qclass(), f),
             Label::Proto => f.write_str(q.protocol().as_str()),
