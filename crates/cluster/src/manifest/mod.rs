@@ -2,7 +2,7 @@
 //!
 //! Files are read when the configuration is checked, and looked at again every [`POLL`]: by time, size and inode first, and by
 //! content if these differ, so an edit, a rename over the file and a swapped symbolic link are all seen. A file that breaks keeps
-//! its last good objects.
+//! its last good objects, and so does a path of the configuration that is gone or cannot be read.
 
 mod read;
 #[cfg(test)]
@@ -129,21 +129,26 @@ impl Manifests {
     /// Looks at all files again; tells whether an object may have changed.
     pub fn look(&mut self, index: &Index) -> bool {
         let mut changed = false;
-        let mut present = Vec::new();
+        let (mut present, mut unread) = (Vec::new(), Vec::new());
         for path in self.paths.clone() {
             match list(&path) {
                 Ok(found) => {
                     self.said.remove(&path);
                     present.extend(found);
                 }
-                Err(error) => self.say(index, &path, &error.to_string()),
+                Err(error) => {
+                    self.say(index, &path, &error.to_string());
+                    // A volume may only be away; a file that is gone from a directory is another matter.
+                    unread.push(path);
+                }
             }
         }
         for file in present.iter().take(FILES_MAX) {
             changed |= self.look_at(index, file);
         }
         self.files.retain(|file, known| {
-            known.absent = if present.contains(file) { 0 } else { known.absent + 1 };
+            let is_kept = present.contains(file) || unread.iter().any(|path| file.starts_with(path));
+            known.absent = if is_kept { 0 } else { known.absent + 1 };
             let kept = known.absent <= ABSENT_LOOKS_MAX;
             changed |= !kept;
             kept

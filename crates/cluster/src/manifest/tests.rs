@@ -195,6 +195,23 @@ fn a_broken_file_keeps_its_last_good_objects_and_is_said_once() {
 }
 
 #[test]
+fn a_directory_that_is_gone_keeps_its_last_good_objects_until_it_is_back() {
+    let mut lab = Lab::of(&service("one"));
+    let (here, away) = (lab.folder.path().to_owned(), lab.folder.path().with_extension("away"));
+    fs::rename(&here, &away).unwrap();
+    for _ in 0..4 {
+        assert!(!lab.look());
+    }
+    assert!(lab.has("one"));
+    let log = lab.log.0.lock().unwrap().clone();
+    assert!(log.len() == 1 && log[0].ends_with("keeping its last good objects"), "{log:?}");
+    fs::rename(&away, &here).unwrap();
+    lab.write("lab.yaml", &service("two"));
+    assert!(lab.look());
+    assert!(lab.has("two") && !lab.has("one"));
+}
+
+#[test]
 fn a_swapped_symbolic_link_is_seen() {
     let mut lab = Lab::of(&service("one"));
     let (folder, link) = (lab.folder.path().to_owned(), lab.folder.path().join("..data"));
