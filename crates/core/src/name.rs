@@ -81,7 +81,22 @@ pub fn owned(text: &str) -> Option<OwnedName> {
     if text == "." {
         return Some(Name::root_vec());
     }
-    Name::vec_from_str(text).ok()
+    if text.is_ascii() { Name::vec_from_str(text).ok() } else { Name::vec_from_str(&escaped(text)).ok() }
+}
+
+/// The text with octets outside ASCII as `\DDD`: a name may hold any octet (RFC 2181 section 11).
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() * 2);
+    for char in text.chars() {
+        if char.is_ascii() {
+            escaped.push(char);
+            continue;
+        }
+        for octet in char.encode_utf8(&mut [0; 4]).bytes() {
+            escaped.push_str(&format!("\\{octet:03}"));
+        }
+    }
+    escaped
 }
 
 /// The presentation form with its final dot, as CoreDNS prints names: what means something in a zone file is escaped (RFC 1035
@@ -307,6 +322,12 @@ mod tests {
     fn holds(zone: &str, name: &str) -> bool {
         let name = owned(name).unwrap();
         Zone::parse(zone).unwrap().holds(name.as_slice(), &LabelStarts::of(name.as_slice()))
+    }
+
+    #[test]
+    fn a_name_may_hold_octets_outside_ascii() {
+        assert_eq!(owned("\u{fc}n.org").unwrap().as_slice(), b"\x03\xc3\xbcn\x03org\0");
+        assert!(holds("\u{fc}n.org", "a.\\195\\188n.org"));
     }
 
     #[test]
