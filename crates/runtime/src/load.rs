@@ -129,6 +129,10 @@ pub fn examine(
         let warnings = std::mem::take(&mut parsed.warnings);
         parsed = self::parsed(&default_of(plugins, context.default_port), &names, context.files);
         parsed.warnings = warnings;
+        if predecessor.is_some() {
+            // A file that is just being written is empty for a moment, and its server must not go to the default port for that.
+            parsed.diagnostics.push(Diagnostic::error("the Corefile has no server block"));
+        }
     }
     let told = parsed.diagnostics.into_iter().map(|found| tell_of_other_builds(found, elsewhere));
     let (errors, mut warnings): (Vec<_>, Vec<_>) = told.partition(|found| found.severity == Severity::Error);

@@ -47,6 +47,10 @@ impl Server {
     async fn look(self: &Arc<Self>, tried: &mut Tried) {
         // What cannot be read now may be there at the next look.
         let Ok(text) = self.options.source.load(&self.options.default_port) else { return };
+        // A default Corefile that is gone for a moment does not make way for the built-in one.
+        if text.built_in {
+            return;
+        }
         let log = self.options.log.of("reload");
         let hash = match hash(&text, &*self.options.files) {
             Ok(hash) => hash,

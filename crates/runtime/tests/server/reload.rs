@@ -27,6 +27,18 @@ async fn a_bad_corefile_changes_nothing_but_log_lines_and_a_counter() {
 }
 
 #[tokio::test]
+async fn a_corefile_without_a_server_block_changes_nothing() {
+    let kit = Kit::start(".:0 {\n whoami\n}").await;
+    let addr = kit.addr().await;
+    for text in ["", "# being written\n", "(snippet) {\n whoami\n}\n"] {
+        let failure = kit.replace(text).await.unwrap_err();
+        assert!(failure.line.ends_with("the Corefile has no server block"), "{}", failure.line);
+        assert_eq!((kit.addr().await, ask(addr).await), (addr, Some(0)));
+    }
+    kit.end().await;
+}
+
+#[tokio::test]
 async fn a_taken_port_changes_nothing() {
     let kit = Kit::start(".:0 {\n first x\n whoami\n page old\n}").await;
     let taken = std::net::TcpListener::bind("[::]:0").unwrap();
