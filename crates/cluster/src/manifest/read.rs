@@ -184,4 +184,12 @@ mod tests {
         assert_eq!(read.services[0].spec.ports[0].protocol, "TCP");
         assert_eq!(read.slices[0].ports[0].protocol.as_deref(), Some("TCP"));
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(1000))]
+        #[test]
+        fn whatever_stands_in_a_file_gives_objects_or_errors(text in "(kind: (Pod|Service|List)\n|metadata: |items:|spec: |- |[-:{}\\[\\],&*!|>'\"#%@ \n\ta-z0-9~?]){0,60}") {
+            let _either = read(&text);
+        }
+    }
 }
