@@ -1,7 +1,8 @@
 //! A store of fixed size that readers never wait for.
 //!
-//! An item lives in one of the ways of the set that its hash names. Readers scan the set's tags and load an item only where the tag fits,
-//! from a snapshot cell; they take no lock. Writers of one set wait for each other. A full set gives up the way whose turn it is.
+//! An item lives in one of the ways of the two sets that its hash names, the emptier one: so the store is nearly full before anything has
+//! to go. Readers scan the sets' tags and load an item only where the tag fits, from a snapshot cell; they take no lock. Writers of one set
+//! wait for each other. If both sets are full, the first one gives up the way whose turn it is.
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -63,6 +64,10 @@ impl Set {
         self.tags.iter().position(|tag| tag.load(Ordering::Relaxed) == FREE)
     }
 
+    fn free_ways(&self) -> usize {
+        self.tags.iter().filter(|tag| tag.load(Ordering::Relaxed) == FREE).count()
+    }
+
     fn put(&self, way: usize, item: Arc<Item>) {
         let tag = tag_of(item.hash());
         // A reader between the two steps compares the hash of the item, so the worst that it sees is a miss.
@@ -82,9 +87,12 @@ impl Store {
         Self { sets: std::iter::repeat_with(OnceLock::new).take(rounded / WAYS).collect(), len: AtomicUsize::new(0) }
     }
 
-    fn index_of(&self, hash: u64) -> usize {
-        // The upper half of the hash, scaled to the number of sets, which is below 2^32.
-        (((hash >> 32) * self.sets.len() as u64) >> 32) as usize
+    /// The two sets of a hash, which may be the same one.
+    fn indexes_of(&self, hash: u64) -> [usize; 2] {
+        // Half of the hash, scaled to the number of sets, which is below 2^32. The tag is made of the lower half, so the second half is
+        // mixed first (the multiplier is 2^64 over the golden ratio).
+        let scaled = |half: u64| ((half * self.sets.len() as u64) >> 32) as usize;
+        [scaled(hash >> 32), scaled(hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32)]
     }
 
     /// The most entries that it holds.
@@ -101,7 +109,8 @@ impl Store {
     /// The item with this hash. Takes no lock and allocates nothing.
     pub(crate) fn get(&self, hash: u64) -> Held {
         let tag = tag_of(hash);
-        if let Some(set) = self.sets[self.index_of(hash)].get() {
+        for index in self.indexes_of(hash) {
+            let Some(set) = self.sets[index].get() else { continue };
             for (stored, item) in set.tags.iter().zip(&set.items) {
                 if stored.load(Ordering::Acquire) == tag {
                     let held = item.load();
@@ -114,39 +123,72 @@ impl Store {
         Guard::from_inner(None)
     }
 
+    /// The sets of a hash, locked in the order of their indexes, so that two writers cannot wait for each other. The first one is that of
+    /// the hash's first half.
+    fn lock_both(&self, hash: u64) -> [Option<Locked<'_>>; 2] {
+        let [first, second] = self.indexes_of(hash);
+        let lock = |index: usize| {
+            let set = self.sets[index].get_or_init(Set::new);
+            Some(Locked { set, turn: set.lock() })
+        };
+        match first.cmp(&second) {
+            std::cmp::Ordering::Less => {
+                let locked = lock(first);
+                [locked, lock(second)]
+            }
+            std::cmp::Ordering::Equal => [lock(first), None],
+            std::cmp::Ordering::Greater => {
+                let locked = lock(second);
+                [lock(first), locked]
+            }
+        }
+    }
+
     /// Puts an item in, over one with the same hash. `true`: another one had to go.
     pub(crate) fn insert(&self, item: Arc<Item>) -> bool {
-        let set = self.sets[self.index_of(item.hash())].get_or_init(Set::new);
-        let mut turn = set.lock();
-        if let Some(way) = set.way_of(item.hash()) {
-            set.put(way, item);
-            return false;
+        let mut sets = self.lock_both(item.hash());
+        for locked in sets.iter().flatten() {
+            if let Some(way) = locked.set.way_of(item.hash()) {
+                locked.set.put(way, item);
+                return false;
+            }
         }
-        if let Some(way) = set.free_way() {
-            set.put(way, item);
+        if let Some(locked) = sets.iter().flatten().max_by_key(|locked| locked.set.free_ways())
+            && let Some(way) = locked.set.free_way()
+        {
+            locked.set.put(way, item);
             self.len.fetch_add(1, Ordering::Relaxed);
             return false;
         }
-        let way = *turn % WAYS;
-        *turn = way + 1;
-        set.put(way, item);
+        let Some(locked) = &mut sets[0] else { return false };
+        let way = *locked.turn % WAYS;
+        *locked.turn = way + 1;
+        locked.set.put(way, item);
         true
     }
 
     /// Takes the item with this hash out, if there is one.
     pub(crate) fn remove(&self, hash: u64) {
-        let Some(set) = self.sets[self.index_of(hash)].get() else { return };
-        // Looked at first without the lock: mostly there is nothing to take out.
-        if set.way_of(hash).is_none() {
+        // Looked at first without the locks: mostly there is nothing to take out.
+        let holds = |index: usize| self.sets[index].get().is_some_and(|set| set.way_of(hash).is_some());
+        if !self.indexes_of(hash).into_iter().any(holds) {
             return;
         }
-        let _turn = set.lock();
-        if let Some(way) = set.way_of(hash) {
-            set.tags[way].store(FREE, Ordering::Release);
-            set.items[way].store(None);
-            self.len.fetch_sub(1, Ordering::Relaxed);
+        for locked in self.lock_both(hash).iter().flatten() {
+            if let Some(way) = locked.set.way_of(hash) {
+                locked.set.tags[way].store(FREE, Ordering::Release);
+                locked.set.items[way].store(None);
+                self.len.fetch_sub(1, Ordering::Relaxed);
+            }
         }
     }
+}
+
+/// A set that is being written.
+struct Locked<'a> {
+    set: &'a Set,
+    /// The way to give up next.
+    turn: MutexGuard<'a, usize>,
 }
 
 #[cfg(test)]

@@ -112,15 +112,35 @@ fn capacity_ends_at_its_limit() {
 }
 
 #[test]
-fn a_full_set_gives_up_one_item_for_one() {
+fn a_store_is_nearly_full_before_an_item_has_to_go() {
+    let store = Store::new(10_000);
+    let fits = (store.capacity() * 95 / 100) as u64;
+    let evicted = (0..fits).filter(|number| store.insert(item(scattered(*number), 60))).count();
+    assert_eq!(evicted, 0);
+    assert_eq!(store.len() as u64, fits);
+}
+
+#[test]
+fn a_full_store_gives_up_one_item_for_one() {
     let store = Store::new(0);
-    // One set: the upper half of the hash is 0.
-    for key in 0..WAYS as u64 {
-        assert!(!store.insert(item((key + 1) << 1, 60)));
+    let mut number = 0;
+    while store.len() < store.capacity() {
+        store.insert(item(scattered(number), 60));
+        number += 1;
     }
-    assert!(store.insert(item(1000, 60)));
-    assert_eq!(store.len(), WAYS);
-    assert_eq!(ttl_of(&store, 1000), Some(60));
+    for further in number..number + 100 {
+        assert!(store.insert(item(scattered(further), 60)));
+        assert_eq!(store.len(), store.capacity());
+        assert_eq!(ttl_of(&store, scattered(further)), Some(60));
+    }
+}
+
+/// Spreads small numbers over all bits (the finaliser of splitmix64).
+fn scattered(number: u64) -> u64 {
+    let mut mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678_9abc_def0;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 #[test]
