@@ -255,3 +255,29 @@ async fn the_watch_follows_an_edit() {
     }
     panic!("the edit was not seen");
 }
+
+#[test]
+fn a_file_may_be_as_large_as_the_limit_and_no_larger() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("large.yaml");
+    fs::write(&path, "kind: List\nitems: []\n#").unwrap();
+    let file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    file.set_len(FILE_BYTES_MAX + 1).unwrap();
+    let errors = Manifests::read(vec![path.clone()]).unwrap_err();
+    assert_eq!(errors[0].message, format!("larger than {FILE_BYTES_MAX} bytes"));
+    file.set_len(FILE_BYTES_MAX).unwrap();
+    // It is taken, and found to hold zeros that no manifest has.
+    assert!(Manifests::read(vec![path]).unwrap_err()[0].line > 0);
+}
+
+#[test]
+fn there_may_be_as_many_files_as_the_limit_and_no_more() {
+    let folder = TempDir::new().unwrap();
+    for number in 0..FILES_MAX {
+        fs::write(folder.path().join(format!("{number}.yaml")), "").unwrap();
+    }
+    assert!(Manifests::read(vec![folder.path().to_owned()]).is_ok());
+    fs::write(folder.path().join("more.yaml"), "").unwrap();
+    let errors = Manifests::read(vec![folder.path().to_owned()]).unwrap_err();
+    assert_eq!(errors[0].message, format!("more than {FILES_MAX} files"));
+}
