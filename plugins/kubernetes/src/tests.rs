@@ -383,7 +383,7 @@ fn mistakes_are_told_in_corednss_words() {
             "Corefile:3 - Error during parsing: Wrong argument count or unexpected line ending after 'b'",
         ),
         (
-            "kubernetes {\nkubeconfig a\nmanifests b\n}",
+            "kubernetes {\nkubeconfig a\nmanifests src\n}",
             "Corefile:3 - Error during parsing: 'kubeconfig' and 'manifests' cannot both be set",
         ),
         ("kubernetes {\nendpoint http://\n}", "invalid endpoint 'http://': empty string"),
@@ -406,7 +406,7 @@ fn mistakes_are_told_in_corednss_words() {
             "Corefile:3 - Error during parsing: Wrong argument count or unexpected line ending after '2'",
         ),
         (
-            "kubernetes {\nmanifests a\nlabels b\n}",
+            "kubernetes {\nmanifests src\nlabels b\n}",
             "Corefile:4 - Error during parsing: 'labels' and 'manifests' cannot both be set",
         ),
         ("kubernetes\nkubernetes", "this plugin can only be used once per Server Block"),
