@@ -134,13 +134,16 @@ fn write_reply_opt(edns: &Edns, own: Option<&ReplyEdns>, rcode: u16, out: &mut V
             write_opt(out, edns.udp_size, extended | u32::from(dnssec_ok) << 15, &own.options);
         }
         None => {
-            let mut options = Vec::new();
+            write_opt(out, edns.udp_size, extended | u32::from(edns.flags & 0xff00), &[]);
+            let start = out.len();
             for (code, data) in echoed(edns) {
-                options.extend_from_slice(&code.to_be_bytes());
-                options.extend_from_slice(&u16::try_from(data.len()).unwrap_or(0).to_be_bytes());
-                options.extend_from_slice(data);
+                out.extend_from_slice(&code.to_be_bytes());
+                out.extend_from_slice(&u16::try_from(data.len()).unwrap_or(0).to_be_bytes());
+                out.extend_from_slice(data);
             }
-            write_opt(out, edns.udp_size, extended | u32::from(edns.flags & 0xff00), &options);
+            // They are a part of the query's own, so their length has 16 bits.
+            let len = u16::try_from(out.len() - start).unwrap_or(0);
+            out[start - 2..start].copy_from_slice(&len.to_be_bytes());
         }
     }
 }

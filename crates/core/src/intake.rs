@@ -45,7 +45,7 @@ impl Query {
             return Intake::NoQuestion;
         }
         let Ok((question, end)) = read_question(message) else { return Intake::Reject(reject(id, bits, 0, 1, &[])) };
-        let Ok(edns) = read_records(message, end, counts) else {
+        let Ok(edns) = read_records(self, message, end, counts) else {
             return Intake::Reject(reject(id, bits, 0, 1, &message[HEADER_OCTETS..end]));
         };
         self.fill(id, bits & !flags::RCODE, question, edns);
@@ -94,7 +94,7 @@ fn read_question(message: &[u8]) -> Result<(Question, usize), Malformed> {
 
 /// Walks over the records and finds the OPT record: the last one in the additional section counts. A message that ends between two
 /// records has fewer than it announces, which is let pass as CoreDNS does; octets behind the last record are ignored.
-fn read_records(message: &[u8], mut at: usize, counts: [u16; 4]) -> Result<Option<Edns>, Malformed> {
+fn read_records(query: &mut Query, message: &[u8], mut at: usize, counts: [u16; 4]) -> Result<Option<Edns>, Malformed> {
     let mut edns = None;
     for (section, count) in counts.iter().enumerate().skip(1) {
         for _ in 0..*count {
@@ -110,7 +110,7 @@ fn read_records(message: &[u8], mut at: usize, counts: [u16; 4]) -> Result<Optio
                     udp_size: record.class.to_int(),
                     version: (record.ttl >> 16) as u8,
                     flags: record.ttl as u16,
-                    options: options.to_vec(),
+                    options: query.options_of(options),
                 });
             } else if record.rtype != Rtype::OPT {
                 check_record(message, &record)?;

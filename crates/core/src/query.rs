@@ -189,6 +189,8 @@ struct Inner {
     env: Arc<Env>,
     depth: u8,
     spare: Option<Box<Answer>>,
+    /// The buffer of the options of the query before.
+    spare_options: Vec<u8>,
     slots: Vec<Option<Box<dyn Any + Send + Sync>>>,
 }
 
@@ -208,6 +210,7 @@ impl Query {
             env,
             depth: 0,
             spare: None,
+            spare_options: Vec::new(),
             slots: Vec::new(),
         }))
     }
@@ -217,7 +220,9 @@ impl Query {
         inner.request.clear();
         inner.request.extend_from_slice(message);
         inner.arrival = arrival;
-        inner.edns = None;
+        if let Some(edns) = inner.edns.take() {
+            inner.spare_options = edns.options;
+        }
         inner.depth = 0;
         inner.slots.clear();
     }
@@ -463,6 +468,7 @@ impl Query {
             env: Arc::clone(&inner.env),
             depth: inner.depth,
             spare: None,
+            spare_options: Vec::new(),
             slots: Vec::new(),
         }))
     }
@@ -489,6 +495,14 @@ impl Query {
         inner.0.rewrite_request();
         let env = Arc::clone(&inner.0.env);
         Ok(Box::pin(async move { env.instance.serve(&mut inner).await }).await)
+    }
+
+    /// A buffer with a copy of these options.
+    pub(crate) fn options_of(&mut self, octets: &[u8]) -> Vec<u8> {
+        let mut options = std::mem::take(&mut self.0.spare_options);
+        options.clear();
+        options.extend_from_slice(octets);
+        options
     }
 
     /// The answer that was given back, or a new one.
