@@ -1,6 +1,6 @@
 //! What readers are shown works: the Corefiles in READMEs, the example, and those that distributions ship.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};

@@ -53,17 +53,10 @@ impl fmt::Display for AddressError {
 /// Splits `host:port`, `[host]:port` or `[host%zone]:port`: Go's `net.SplitHostPort`. Either part
 /// may be empty, and neither is looked into.
 pub fn split_host_port(text: &str) -> Result<(&str, &str), AddressError> {
-    let fail = |kind| AddressError {
-        address: text.to_owned(),
-        kind,
-    };
-    let colon = text
-        .rfind(':')
-        .ok_or_else(|| fail(AddressErrorKind::MissingPort))?;
+    let fail = |kind| AddressError { address: text.to_owned(), kind };
+    let colon = text.rfind(':').ok_or_else(|| fail(AddressErrorKind::MissingPort))?;
     let (host, openings_from, closings_from) = if text.starts_with('[') {
-        let end = text
-            .find(']')
-            .ok_or_else(|| fail(AddressErrorKind::MissingBracket))?;
+        let end = text.find(']').ok_or_else(|| fail(AddressErrorKind::MissingBracket))?;
         if end + 1 != colon {
             let colon_follows = text[end + 1..].starts_with(':');
             return Err(fail(if colon_follows {
@@ -91,11 +84,7 @@ pub fn split_host_port(text: &str) -> Result<(&str, &str), AddressError> {
 
 /// Joins host and port, with brackets where the host has a colon: Go's `net.JoinHostPort`.
 pub fn join_host_port(host: &str, port: &str) -> String {
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// Cuts the zone id off an address: everything from the last `%` on.
@@ -145,18 +134,12 @@ impl fmt::Display for ZonedAddr {
 /// Reads an address that may have a zone id: Go's `netip.ParseAddr`.
 pub fn parse_addr(text: &str) -> Option<ZonedAddr> {
     let Some((ip, zone)) = text.split_once('%') else {
-        return Some(ZonedAddr {
-            ip: text.parse().ok()?,
-            zone: None,
-        });
+        return Some(ZonedAddr { ip: text.parse().ok()?, zone: None });
     };
     if zone.is_empty() {
         return None;
     }
-    Some(ZonedAddr {
-        ip: IpAddr::V6(ip.parse().ok()?),
-        zone: Some(zone.to_owned()),
-    })
+    Some(ZonedAddr { ip: IpAddr::V6(ip.parse().ok()?), zone: Some(zone.to_owned()) })
 }
 
 /// Why a text is no CIDR network; prints as Go's `*net.ParseError` does.
@@ -203,20 +186,14 @@ impl Cidr {
             IpAddr::V4(_) => length.checked_sub(96)?,
             IpAddr::V6(_) => length,
         };
-        Some(Self {
-            ip: canonical(written),
-            network,
-            prefix_len,
-        })
+        Some(Self { ip: canonical(written), network, prefix_len })
     }
 
     /// Whether the network holds `ip`: Go's `IPNet.Contains`, where an IPv4-mapped address is its
     /// IPv4 address.
     pub fn contains(&self, ip: IpAddr) -> bool {
         let (bits, network, width) = match (canonical(ip), self.network) {
-            (IpAddr::V4(ip), IpAddr::V4(network)) => {
-                (u128::from(ip.to_bits()), u128::from(network.to_bits()), 32)
-            }
+            (IpAddr::V4(ip), IpAddr::V4(network)) => (u128::from(ip.to_bits()), u128::from(network.to_bits()), 32),
             (IpAddr::V6(ip), IpAddr::V6(network)) => (ip.to_bits(), network.to_bits(), 128),
             _ => return false,
         };

@@ -108,10 +108,7 @@ impl GoDuration {
         let mut total: u64 = 0;
         while !rest.is_empty() {
             let (term, after) = parse_term(input, rest)?;
-            total = total
-                .checked_add(term)
-                .filter(|sum| *sum <= MAGNITUDE_MAX)
-                .ok_or_else(invalid)?;
+            total = total.checked_add(term).filter(|sum| *sum <= MAGNITUDE_MAX).ok_or_else(invalid)?;
             rest = after;
         }
         if negative {
@@ -136,18 +133,13 @@ fn parse_term<'a>(input: &str, rest: &'a str) -> Result<(u64, &'a str), Duration
     if whole.is_empty() && fraction_digits == 0 {
         return Err(invalid());
     }
-    let end = rest
-        .find(|c: char| c == '.' || c.is_ascii_digit())
-        .unwrap_or(rest.len());
+    let end = rest.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(rest.len());
     let (name, rest) = rest.split_at(end);
     if name.is_empty() {
         return Err(DurationError::MissingUnit(input.to_owned()));
     }
     let Some(&(_, unit)) = UNITS.iter().find(|(known, _)| *known == name) else {
-        return Err(DurationError::UnknownUnit {
-            unit: name.to_owned(),
-            input: input.to_owned(),
-        });
+        return Err(DurationError::UnknownUnit { unit: name.to_owned(), input: input.to_owned() });
     };
     if value > MAGNITUDE_MAX / unit {
         return Err(invalid());
@@ -166,10 +158,7 @@ fn parse_term<'a>(input: &str, rest: &'a str) -> Result<(u64, &'a str), Duration
 /// The value of `digits`; `None` above [`MAGNITUDE_MAX`].
 fn leading_int(digits: &str) -> Option<u64> {
     digits.bytes().try_fold(0u64, |value, digit| {
-        value
-            .checked_mul(10)?
-            .checked_add(u64::from(digit - b'0'))
-            .filter(|value| *value <= MAGNITUDE_MAX)
+        value.checked_mul(10)?.checked_add(u64::from(digit - b'0')).filter(|value| *value <= MAGNITUDE_MAX)
     })
 }
 
@@ -294,10 +283,7 @@ mod tests {
                 Ok(got) => assert_eq!(got.as_nanos(), nanos, "{input}"),
                 Err(error) => {
                     assert_eq!(nanos, -1, "{input}: {error}");
-                    assert_eq!(
-                        error.to_string(),
-                        format!("time: invalid duration \"{input}\"")
-                    );
+                    assert_eq!(error.to_string(), format!("time: invalid duration \"{input}\""));
                 }
             }
         }
@@ -316,18 +302,9 @@ mod tests {
             ("1s2", r#"time: missing unit in duration "1s2""#),
             ("1h 2m", r#"time: unknown unit "h " in duration "1h 2m""#),
             ("+-5s", r#"time: invalid duration "+-5s""#),
-            (
-                "9223372036854775808ns",
-                r#"time: invalid duration "9223372036854775808ns""#,
-            ),
-            (
-                "9223372036854775.808us",
-                r#"time: invalid duration "9223372036854775.808us""#,
-            ),
-            (
-                "1\u{e9}",
-                r#"time: unknown unit "\xc3\xa9" in duration "1\xc3\xa9""#,
-            ),
+            ("9223372036854775808ns", r#"time: invalid duration "9223372036854775808ns""#),
+            ("9223372036854775.808us", r#"time: invalid duration "9223372036854775.808us""#),
+            ("1\u{e9}", r#"time: unknown unit "\xc3\xa9" in duration "1\xc3\xa9""#),
         ] {
             assert_eq!(GoDuration::parse(input).unwrap_err().to_string(), want);
         }
@@ -354,37 +331,22 @@ mod tests {
 
     #[test]
     fn a_bare_number_is_seconds() {
-        assert_eq!(
-            parse_seconds_or_duration("30"),
-            Ok(GoDuration::from_secs(30))
-        );
-        assert_eq!(
-            parse_seconds_or_duration("-3"),
-            Ok(GoDuration::from_secs(-3))
-        );
-        assert_eq!(
-            parse_seconds_or_duration("2m"),
-            Ok(GoDuration::from_secs(120))
-        );
+        assert_eq!(parse_seconds_or_duration("30"), Ok(GoDuration::from_secs(30)));
+        assert_eq!(parse_seconds_or_duration("-3"), Ok(GoDuration::from_secs(-3)));
+        assert_eq!(parse_seconds_or_duration("2m"), Ok(GoDuration::from_secs(120)));
     }
 
     #[test]
     fn a_bad_duration_argument_is_named_with_its_unit() {
         let text = |arg| parse_seconds_or_duration(arg).unwrap_err().to_string();
         assert_eq!(text("soon"), "failed to parse duration 'soon'");
-        assert_eq!(
-            text("9999999999999"),
-            "failed to parse duration '9999999999999s'"
-        );
+        assert_eq!(text("9999999999999"), "failed to parse duration '9999999999999s'");
     }
 
     #[test]
     fn a_negative_span_has_no_standard_form() {
         assert_eq!(GoDuration::from_nanos(-1).to_std(), None);
-        assert_eq!(
-            GoDuration::from_secs(2).to_std(),
-            Some(Duration::from_secs(2))
-        );
+        assert_eq!(GoDuration::from_secs(2).to_std(), Some(Duration::from_secs(2)));
         assert_eq!(GoDuration::from_std(Duration::MAX).as_nanos(), i64::MAX);
     }
 

@@ -226,8 +226,7 @@ pub fn incidr(args: &[Value]) -> Result<Value, ExprError> {
     let [Value::Text(ip), Value::Text(cidr)] = args else {
         return Err(ExprError("incidr takes two strings".to_owned()));
     };
-    let ip = crate::address::parse_ip(ip)
-        .ok_or_else(|| ExprError("first argument is not an IP address".to_owned()))?;
+    let ip = crate::address::parse_ip(ip).ok_or_else(|| ExprError("first argument is not an IP address".to_owned()))?;
     let cidr = crate::address::Cidr::parse(cidr).map_err(|error| ExprError(error.to_string()))?;
     Ok(Value::Bool(cidr.contains(ip)))
 }
@@ -259,11 +258,7 @@ impl std::fmt::Debug for Program {
 impl Program {
     /// Compiles `source`, which may use the given functions and variables besides the language's
     /// own functions; `type` is only a function of the environment.
-    pub fn compile(
-        source: &str,
-        functions: &[Function],
-        variables: &[&str],
-    ) -> Result<Self, ExprError> {
+    pub fn compile(source: &str, functions: &[Function], variables: &[&str]) -> Result<Self, ExprError> {
         if source.len() > SOURCE_BYTES_MAX {
             let (got, max) = (source.len(), SOURCE_BYTES_MAX);
             return Err(ExprError(format!("expression too long: {got} > {max}")));
@@ -278,19 +273,13 @@ impl Program {
             environment.add_function(function.name, move |call| {
                 let key = encode_call(&call.ident, &call.args);
                 match call.ctx.get(&key) {
-                    Some(Inner::Bytes(text)) => {
-                        Err(String::from_utf8_lossy(text).into_owned().into())
-                    }
+                    Some(Inner::Bytes(text)) => Err(String::from_utf8_lossy(text).into_owned().into()),
                     Some(value) => Ok(value.clone()),
                     None => Err("too many function calls".to_owned().into()),
                 }
             });
         }
-        Ok(Self {
-            source: source.to_owned(),
-            program,
-            environment,
-        })
+        Ok(Self { source: source.to_owned(), program, environment })
     }
 
     /// The expression as it was written.
@@ -300,16 +289,11 @@ impl Program {
 
     /// Runs the expression.
     pub fn run(&self, env: &dyn Env) -> Result<Value, ExprError> {
-        let bridge = Bridge {
-            env,
-            first: OnceCell::new(),
-        };
-        catch_unwind(AssertUnwindSafe(|| {
-            self.environment.run(&self.program, &bridge)
-        }))
-        .map_err(|_| ExprError("expression failed".to_owned()))?
-        .map(Value::from)
-        .map_err(|error| ExprError(error.to_string()))
+        let bridge = Bridge { env, first: OnceCell::new() };
+        catch_unwind(AssertUnwindSafe(|| self.environment.run(&self.program, &bridge)))
+            .map_err(|_| ExprError("expression failed".to_owned()))?
+            .map(Value::from)
+            .map_err(|error| ExprError(error.to_string()))
     }
 }
 
@@ -383,13 +367,8 @@ impl ContextProvider for Bridge<'_> {
     fn get(&self, key: &str) -> Option<&Inner> {
         let mut cell = &self.first;
         for _ in 0..CALLS_MAX {
-            let slot = cell.get_or_init(|| {
-                Box::new(Slot {
-                    key: key.to_owned(),
-                    value: self.make(key),
-                    next: OnceCell::new(),
-                })
-            });
+            let slot = cell
+                .get_or_init(|| Box::new(Slot { key: key.to_owned(), value: self.make(key), next: OnceCell::new() }));
             if slot.key == key {
                 return slot.value.as_ref();
             }

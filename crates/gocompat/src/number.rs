@@ -40,11 +40,7 @@ pub struct NumberError {
 }
 
 fn error(function: &'static str, input: &str, kind: NumberErrorKind) -> NumberError {
-    NumberError {
-        function,
-        input: input.to_owned(),
-        kind,
-    }
+    NumberError { function, input: input.to_owned(), kind }
 }
 
 /// Reads a decimal integer with an optional sign: Go's `strconv.Atoi`.
@@ -180,10 +176,7 @@ pub fn parse_float(input: &str) -> Result<f64, NumberError> {
     let plain = text.replace('_', "");
     let value = match plain.get(..2) {
         Some("0x" | "0X") => hex_float(&plain[2..]).ok_or_else(syntax)?,
-        _ if plain
-            .bytes()
-            .all(|c| c.is_ascii_digit() || b".eE+-".contains(&c)) =>
-        {
+        _ if plain.bytes().all(|c| c.is_ascii_digit() || b".eE+-".contains(&c)) => {
             if plain.starts_with(['+', '-']) {
                 return Err(syntax());
             }
@@ -205,15 +198,8 @@ fn hex_float(text: &str) -> Option<f64> {
         return None;
     }
     // An exponent that does not fit is as good as any other far outside the range.
-    let far = if exponent.starts_with('-') {
-        -100_000
-    } else {
-        100_000
-    };
-    let mut exponent = exponent
-        .parse::<i64>()
-        .unwrap_or(far)
-        .clamp(-100_000, 100_000);
+    let far = if exponent.starts_with('-') { -100_000 } else { 100_000 };
+    let mut exponent = exponent.parse::<i64>().unwrap_or(far).clamp(-100_000, 100_000);
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     if whole.is_empty() && fraction.is_empty() {
         return None;
@@ -301,46 +287,19 @@ mod tests {
     #[test]
     fn number_errors_read_as_in_go() {
         for (got, want) in [
-            (
-                atoi("x").unwrap_err(),
-                r#"strconv.Atoi: parsing "x": invalid syntax"#,
-            ),
-            (
-                atoi("").unwrap_err(),
-                r#"strconv.Atoi: parsing "": invalid syntax"#,
-            ),
-            (
-                atoi("1_0").unwrap_err(),
-                r#"strconv.Atoi: parsing "1_0": invalid syntax"#,
-            ),
+            (atoi("x").unwrap_err(), r#"strconv.Atoi: parsing "x": invalid syntax"#),
+            (atoi("").unwrap_err(), r#"strconv.Atoi: parsing "": invalid syntax"#),
+            (atoi("1_0").unwrap_err(), r#"strconv.Atoi: parsing "1_0": invalid syntax"#),
             (
                 atoi("9223372036854775808").unwrap_err(),
                 r#"strconv.Atoi: parsing "9223372036854775808": value out of range"#,
             ),
-            (
-                parse_int("128", 10, 8).unwrap_err(),
-                r#"strconv.ParseInt: parsing "128": value out of range"#,
-            ),
-            (
-                parse_uint("65536", 10, 16).unwrap_err(),
-                r#"strconv.ParseUint: parsing "65536": value out of range"#,
-            ),
-            (
-                parse_uint("5", 1, 64).unwrap_err(),
-                r#"strconv.ParseUint: parsing "5": invalid base 1"#,
-            ),
-            (
-                parse_uint("5", 10, 65).unwrap_err(),
-                r#"strconv.ParseUint: parsing "5": invalid bit size 65"#,
-            ),
-            (
-                parse_bool("yes").unwrap_err(),
-                r#"strconv.ParseBool: parsing "yes": invalid syntax"#,
-            ),
-            (
-                parse_float("1e400").unwrap_err(),
-                r#"strconv.ParseFloat: parsing "1e400": value out of range"#,
-            ),
+            (parse_int("128", 10, 8).unwrap_err(), r#"strconv.ParseInt: parsing "128": value out of range"#),
+            (parse_uint("65536", 10, 16).unwrap_err(), r#"strconv.ParseUint: parsing "65536": value out of range"#),
+            (parse_uint("5", 1, 64).unwrap_err(), r#"strconv.ParseUint: parsing "5": invalid base 1"#),
+            (parse_uint("5", 10, 65).unwrap_err(), r#"strconv.ParseUint: parsing "5": invalid bit size 65"#),
+            (parse_bool("yes").unwrap_err(), r#"strconv.ParseBool: parsing "yes": invalid syntax"#),
+            (parse_float("1e400").unwrap_err(), r#"strconv.ParseFloat: parsing "1e400": value out of range"#),
         ] {
             assert_eq!(got.to_string(), want);
         }

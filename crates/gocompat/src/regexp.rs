@@ -86,15 +86,8 @@ impl Regexp {
             .size_limit(COMPILED_BYTES_MAX)
             .nest_limit(u32::MAX)
             .build()
-            .map_err(|_| RegexpError {
-                kind: RegexpErrorKind::Large,
-                fragment: pattern.to_owned(),
-            })?;
-        Ok(Self {
-            source: pattern.to_owned(),
-            compiled,
-            names: translated.names,
-        })
+            .map_err(|_| RegexpError { kind: RegexpErrorKind::Large, fragment: pattern.to_owned() })?;
+        Ok(Self { source: pattern.to_owned(), compiled, names: translated.names })
     }
 
     /// The pattern as it was written.
@@ -121,18 +114,12 @@ impl Regexp {
     pub fn captures<'t>(&self, text: &'t str) -> Option<Captures<'_, 't>> {
         let found = self.compiled.captures(text.as_bytes())?;
         let spans = found.iter().map(|group| group.map(|group| group.range()));
-        Some(Captures {
-            text,
-            spans: spans.collect(),
-            names: &self.names,
-        })
+        Some(Captures { text, spans: spans.collect(), names: &self.names })
     }
 
     /// The leftmost match as a range of bytes: Go's `FindStringIndex`.
     pub fn find(&self, text: &str) -> Option<Range<usize>> {
-        self.compiled
-            .find(text.as_bytes())
-            .map(|found| found.range())
+        self.compiled.find(text.as_bytes()).map(|found| found.range())
     }
 }
 

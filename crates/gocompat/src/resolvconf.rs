@@ -29,13 +29,7 @@ pub struct ResolvConf {
 
 impl Default for ResolvConf {
     fn default() -> Self {
-        Self {
-            nameservers: Vec::new(),
-            search: Vec::new(),
-            ndots: 1,
-            timeout_secs: 5,
-            attempts: 2,
-        }
+        Self { nameservers: Vec::new(), search: Vec::new(), ndots: 1, timeout_secs: 5, attempts: 2 }
     }
 }
 
@@ -100,10 +94,7 @@ pub fn fuzz_resolv_conf(data: &[u8]) {
     };
     assert!((0..=NDOTS_MAX).contains(&conf.ndots));
     assert!(conf.timeout_secs >= 1 && conf.attempts >= 1);
-    assert_eq!(
-        crate::upstream::nameserver_addresses(&conf).len(),
-        conf.nameservers.len()
-    );
+    assert_eq!(crate::upstream::nameserver_addresses(&conf).len(), conf.nameservers.len());
 }
 
 #[cfg(test)]
@@ -122,10 +113,7 @@ mod tests {
         assert_eq!(conf.nameservers, ["10.28.10.2", "fe80::1%eth0"]);
         assert_eq!(conf.search, ["a.test", "b.test"]);
         assert_eq!((conf.ndots, conf.timeout_secs, conf.attempts), (5, 1, 1));
-        assert_eq!(
-            crate::upstream::nameserver_addresses(&conf),
-            ["10.28.10.2:53", "[fe80::1]:53"]
-        );
+        assert_eq!(crate::upstream::nameserver_addresses(&conf), ["10.28.10.2:53", "[fe80::1]:53"]);
     }
 
     #[test]
@@ -158,10 +146,7 @@ mod tests {
     fn a_nameserver_too_many_is_an_error() {
         let text = |count| "nameserver a\n".repeat(count);
         assert!(ResolvConf::parse(&text(NAMESERVERS_MAX)).is_ok());
-        assert_eq!(
-            ResolvConf::parse(&text(NAMESERVERS_MAX + 1)),
-            Err(TooManyNameservers)
-        );
+        assert_eq!(ResolvConf::parse(&text(NAMESERVERS_MAX + 1)), Err(TooManyNameservers));
     }
 
     #[test]

@@ -20,9 +20,8 @@ pub const RANGE_ITERATIONS_MAX: u64 = 100_000;
 pub const SOURCE_BYTES_MAX: usize = 64 * 1024;
 
 /// The fields of the data, which are those of CoreDNS's `templateData`.
-pub const FIELDS: [&str; 10] = [
-    "Zone", "Name", "Regex", "Match", "Group", "Class", "Type", "Message", "Question", "Remote",
-];
+pub const FIELDS: [&str; 10] =
+    ["Zone", "Name", "Regex", "Match", "Group", "Class", "Type", "Message", "Question", "Remote"];
 
 /// The one field of the data that is not in [`FIELDS`]: the variables.
 const VAR: &str = "Var";
@@ -64,12 +63,9 @@ impl From<Datum> for Value {
             Datum::Float(value) => Self::Float(value),
             Datum::Text(text) => Self::String(text.into()),
             Datum::List(items) => Self::List(items.into_iter().map(Self::from).collect()),
-            Datum::Map(entries) => Self::Map(Arc::new(
-                entries
-                    .into_iter()
-                    .map(|(name, datum)| (name.into(), datum.into()))
-                    .collect(),
-            )),
+            Datum::Map(entries) => {
+                Self::Map(Arc::new(entries.into_iter().map(|(name, datum)| (name.into(), datum.into())).collect()))
+            }
         }
     }
 }
@@ -114,9 +110,7 @@ impl Template {
         let failed = |error: Inner| compile_error(name, &error);
         if source.len() > SOURCE_BYTES_MAX {
             let (got, max) = (source.len(), SOURCE_BYTES_MAX);
-            return Err(TemplateError(format!(
-                "template: {name}: too long: {got} > {max}"
-            )));
+            return Err(TemplateError(format!("template: {name}: too long: {got} > {max}")));
         }
         let parsed = gotmpl::Template::new(name)
             .max_range_iters(RANGE_ITERATIONS_MAX)
@@ -126,13 +120,9 @@ impl Template {
             .parse(source)
             .map_err(failed)?;
         // The engine shows the trees of `define` only, so the main one is parsed once more.
-        let (main, _) = Parser::new(source, "{{", "}}")
-            .and_then(Parser::parse)
-            .map_err(failed)?;
+        let (main, _) = Parser::new(source, "{{", "}}").and_then(Parser::parse).map_err(failed)?;
         if !reaches_end(source).map_err(failed)? {
-            return Err(TemplateError(format!(
-                "template: {name}:1: unexpected {{{{end}}}}"
-            )));
+            return Err(TemplateError(format!("template: {name}:1: unexpected {{{{end}}}}")));
         }
         let canonical = print::list(&main);
         let mut rewriter = Rewriter::default();
@@ -148,9 +138,7 @@ impl Template {
             let why = format!("function {} not defined", quote(&function));
             return Err(TemplateError(format!("template: {name}:{line}: {why}")));
         }
-        let compiled = trees.into_iter().fold(parsed, |template, (name, tree)| {
-            template.add_parse_tree(&name, tree)
-        });
+        let compiled = trees.into_iter().fold(parsed, |template, (name, tree)| template.add_parse_tree(&name, tree));
         Ok(Self {
             name: name.to_owned(),
             source: source.to_owned(),
@@ -174,28 +162,17 @@ impl Template {
 
     /// Executes the template.
     pub fn execute(&self, data: &dyn TemplateData) -> Result<String, TemplateError> {
-        let mut known: BTreeMap<String, String> = self
-            .labels
-            .iter()
-            .map(|label| (label.clone(), data.meta(label)))
-            .collect();
-        let mut root: BTreeMap<Arc<str>, Value> = self
-            .fields
-            .iter()
-            .map(|field| (Arc::from(*field), data.field(field).into()))
-            .collect();
+        let mut known: BTreeMap<String, String> =
+            self.labels.iter().map(|label| (label.clone(), data.meta(label))).collect();
+        let mut root: BTreeMap<Arc<str>, Value> =
+            self.fields.iter().map(|field| (Arc::from(*field), data.field(field).into())).collect();
         // A function inside a value must not borrow. It notes a label that it does not know and
         // fails; then the label is looked up and the template executed again.
         for _ in 0..=DYNAMIC_LABELS_MAX {
             let missing = Arc::new(Mutex::new(None));
             root.insert(Arc::from("Meta"), meta_function(&known, &missing));
-            let result = self
-                .compiled
-                .execute_template_to_string(MAIN, &Value::Map(Arc::new(root.clone())));
-            let asked = missing
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
+            let result = self.compiled.execute_template_to_string(MAIN, &Value::Map(Arc::new(root.clone())));
+            let asked = missing.lock().unwrap_or_else(PoisonError::into_inner).take();
             match (result, asked) {
                 (_, Some(label)) => drop(known.insert(label.clone(), data.meta(&label))),
                 (Ok(text), None) => return Ok(text),
@@ -240,8 +217,8 @@ const MAIN: &str = "\u{0}main";
 
 /// The functions that a template may call.
 const FUNCTIONS: [&str; 20] = [
-    "and", "call", "eq", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not", "or",
-    "parseInt", "print", "printf", "println", "slice", "urlquery",
+    "and", "call", "eq", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not", "or", "parseInt", "print",
+    "printf", "println", "slice", "urlquery",
 ];
 
 type Asked = Arc<Mutex<Option<String>>>;
@@ -253,18 +230,11 @@ fn meta_function(known: &BTreeMap<String, String>, asked: &Asked) -> Value {
             Some(text) => Ok(Value::String(text.as_str().into())),
             None => {
                 *asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(label.to_string());
-                Err(Inner::Exec(
-                    "metadata label is not looked up yet".to_owned(),
-                ))
+                Err(Inner::Exec("metadata label is not looked up yet".to_owned()))
             }
         },
-        [_] => Err(Inner::Exec(
-            "wrong type of argument for Meta: expected string".to_owned(),
-        )),
-        _ => Err(Inner::Exec(format!(
-            "wrong number of args for Meta: want 1 got {}",
-            args.len()
-        ))),
+        [_] => Err(Inner::Exec("wrong type of argument for Meta: expected string".to_owned())),
+        _ => Err(Inner::Exec(format!("wrong number of args for Meta: want 1 got {}", args.len()))),
     }))
 }
 
@@ -278,9 +248,7 @@ fn parse_int(args: &[Value]) -> gotmpl::Result<Value> {
     };
     let size = |value: &Value| value.as_int().and_then(|value| u32::try_from(value).ok());
     let (Some(base), Some(bits)) = (size(base), size(bits)) else {
-        return Err(Inner::Exec(
-            "error calling parseInt: expected int".to_owned(),
-        ));
+        return Err(Inner::Exec("error calling parseInt: expected int".to_owned()));
     };
     number::parse_uint(text, base, bits)
         .map(Value::Uint)
@@ -292,9 +260,7 @@ const INDEX_TEXT: &str = "catenaIndexText";
 
 fn index_text(args: &[Value]) -> gotmpl::Result<Value> {
     let [map, key] = args else {
-        return Err(Inner::Exec(
-            "error calling index: cannot index string".to_owned(),
-        ));
+        return Err(Inner::Exec("error calling index: cannot index string".to_owned()));
     };
     map.index(key).map(|value| match value {
         Value::Nil => Value::String("".into()),
@@ -307,9 +273,7 @@ const NO_FIELD: &str = "catenaNoField";
 
 fn no_field(args: &[Value]) -> gotmpl::Result<Value> {
     let name = args.first().and_then(Value::as_str).unwrap_or_default();
-    Err(Inner::Exec(format!(
-        "can't evaluate field {name} in type *template.templateData"
-    )))
+    Err(Inner::Exec(format!("can't evaluate field {name} in type *template.templateData")))
 }
 
 /// Makes Go's method call and Go's strictness of what the engine lacks, and notes what is used.
@@ -323,11 +287,7 @@ struct Rewriter {
 
 impl Rewriter {
     fn list(&mut self, mut list: ListNode, dot_is_data: bool) -> ListNode {
-        list.nodes = list
-            .nodes
-            .into_iter()
-            .map(|node| self.node(node, dot_is_data))
-            .collect();
+        list.nodes = list.nodes.into_iter().map(|node| self.node(node, dot_is_data)).collect();
         list
     }
 
@@ -357,11 +317,7 @@ impl Rewriter {
     }
 
     fn pipe(&mut self, mut pipe: PipeNode, dot_is_data: bool) -> PipeNode {
-        pipe.commands = pipe
-            .commands
-            .into_iter()
-            .map(|command| self.command(command, dot_is_data))
-            .collect();
+        pipe.commands = pipe.commands.into_iter().map(|command| self.command(command, dot_is_data)).collect();
         pipe
     }
 
@@ -375,11 +331,7 @@ impl Rewriter {
             command.args.as_slice(),
             [Expr::Identifier(_, name), of, _] if name == "index" && last_field(of) == Some("Group")
         );
-        command.args = command
-            .args
-            .into_iter()
-            .map(|arg| self.expr(arg, dot_is_data))
-            .collect();
+        command.args = command.args.into_iter().map(|arg| self.expr(arg, dot_is_data)).collect();
         if is_meta {
             command.args.insert(0, Expr::Identifier(pos, "call".into()));
         } else if indexes_text && let Some(function) = command.args.first_mut() {
@@ -395,18 +347,10 @@ impl Rewriter {
                 // Outside the data the field may still be one of it, through `template "x" .`.
                 let known = self.note(&first);
                 if dot_is_data && !known {
-                    let args = vec![
-                        Expr::Identifier(pos, NO_FIELD.into()),
-                        Expr::String(pos, first.into()),
-                    ];
+                    let args = vec![Expr::Identifier(pos, NO_FIELD.into()), Expr::String(pos, first.into())];
                     return Expr::Pipe(
                         pos,
-                        PipeNode {
-                            pos,
-                            decl: Vec::new(),
-                            commands: vec![CommandNode { pos, args }],
-                            is_assign: false,
-                        },
+                        PipeNode { pos, decl: Vec::new(), commands: vec![CommandNode { pos, args }], is_assign: false },
                     );
                 }
                 Expr::Field(pos, fields)

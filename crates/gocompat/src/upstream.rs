@@ -25,15 +25,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    const ALL: [Self; 7] = [
-        Self::Dns,
-        Self::Tls,
-        Self::Quic,
-        Self::Grpc,
-        Self::Https,
-        Self::Https3,
-        Self::Unix,
-    ];
+    const ALL: [Self; 7] = [Self::Dns, Self::Tls, Self::Quic, Self::Grpc, Self::Https, Self::Https3, Self::Unix];
 
     /// The scheme, without `://`.
     pub const fn scheme(self) -> &'static str {
@@ -105,15 +97,9 @@ impl UpstreamError {
     /// The error of a `path` that could not be read; `missing` is for "does not exist", whose
     /// text CoreDNS wraps once more.
     pub fn unreadable(path: &str, reason: &str, missing: bool) -> Self {
-        let reason = if missing {
-            format!("failed to open file {}: {}", quote(path), quote(reason))
-        } else {
-            reason.to_owned()
-        };
-        Self::NotAddressOrFile {
-            text: path.to_owned(),
-            reason,
-        }
+        let reason =
+            if missing { format!("failed to open file {}: {}", quote(path), quote(reason)) } else { reason.to_owned() };
+        Self::NotAddressOrFile { text: path.to_owned(), reason }
     }
 }
 
@@ -146,10 +132,7 @@ pub fn host_port_or_file(text: &str) -> Result<HostPortOrFile, UpstreamError> {
 
 /// The addresses of the nameservers in a file: port 53, zone ids cut off.
 pub fn nameserver_addresses(conf: &ResolvConf) -> Vec<String> {
-    conf.nameservers
-        .iter()
-        .map(|server| join_host_port(strip_zone(server), "53"))
-        .collect()
+    conf.nameservers.iter().map(|server| join_host_port(strip_zone(server), "53")).collect()
 }
 
 /// Checks an address that may lack its port and adds `default_port` (CoreDNS: `HostPort`).
@@ -198,28 +181,19 @@ mod tests {
             ("tls://resolv.conf", "resolv.conf"),
             ("1.2.3.04", "1.2.3.04"),
         ] {
-            assert_eq!(
-                host_port_or_file(text),
-                Ok(HostPortOrFile::File(path.to_owned()))
-            );
+            assert_eq!(host_port_or_file(text), Ok(HostPortOrFile::File(path.to_owned())));
         }
     }
 
     #[test]
     fn upstream_errors_read_as_in_coredns() {
-        assert_eq!(
-            host_port_or_file("tls://").unwrap_err().to_string(),
-            r#"invalid address: "tls://""#
-        );
+        assert_eq!(host_port_or_file("tls://").unwrap_err().to_string(), r#"invalid address: "tls://""#);
         let reason = "open x: no such file or directory";
         assert_eq!(
             UpstreamError::unreadable("x", reason, true).to_string(),
             r#"not an IP address or file "x": failed to open file "x": "open x: no such file or directory""#
         );
-        assert_eq!(
-            host_port("a:1", "53").unwrap_err().to_string(),
-            "must specify an IP address: `a'"
-        );
+        assert_eq!(host_port("a:1", "53").unwrap_err().to_string(), "must specify an IP address: `a'");
     }
 
     #[test]

@@ -117,6 +117,12 @@ impl Ask {
     }
 }
 
+/// An OPT record: size, DO, options as code and octets.
+pub type SeenEdns = (u16, bool, Vec<(u16, Vec<u8>)>);
+
+/// A record with its rdata.
+type FullRecord<'a> = Record<ParsedName<&'a [u8]>, AllRecordData<&'a [u8], ParsedName<&'a [u8]>>>;
+
 /// A reply as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
@@ -133,7 +139,7 @@ pub struct Seen {
     /// The same for the additional section, the OPT record left out.
     pub additional: Vec<String>,
     /// EDNS size, DO, options as code and octets.
-    pub edns: Option<(u16, bool, Vec<(u16, Vec<u8>)>)>,
+    pub edns: Option<SeenEdns>,
     /// The name of the plugin that made the message.
     pub by: &'static str,
     /// The error that came with it.
@@ -161,7 +167,7 @@ impl Seen {
             ("cd", header.cd()),
         ];
         let (_, answer, authority, additional) = message.sections().expect("sections that parse");
-        let text = |record: Record<ParsedName<&[u8]>, AllRecordData<&[u8], ParsedName<&[u8]>>>| {
+        let text = |record: FullRecord<'_>| {
             let owner = record.owner().fmt_with_dot().to_string();
             let data = record.data().display_zonefile(DisplayKind::Simple).to_string();
             format!("{owner} {} {} {} {data}", record.ttl().as_secs(), record.class(), record.rtype())

@@ -11,7 +11,7 @@ mod kit;
 mod script;
 mod wire;
 
-pub use ask::{Ask, Seen};
+pub use ask::{Ask, Seen, SeenEdns};
 pub use fakes::{FakeClock, FakeExit, FakeFiles, FakeInterfaces, FakeLog, RuntimeSpawner};
 pub use kit::{Kit, Recipe};
 pub use script::{check, check_config, check_corefile};

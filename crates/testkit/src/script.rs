@@ -35,9 +35,8 @@ pub fn check_corefile(plugins: impl IntoIterator<Item = PluginDef>, corefile: &s
 /// # Panics
 /// If the body builds, or is told something else.
 pub fn check_config(plugins: impl IntoIterator<Item = PluginDef>, body: &str, expected: &str) {
-    let told = match Recipe::new(plugins, &format!(". {{\n{body}\n}}\n")).build() {
-        Ok(_) => panic!("builds, but should be told: {expected}"),
-        Err(errors) => errors,
+    let Err(told) = Recipe::new(plugins, &format!(". {{\n{body}\n}}\n")).build() else {
+        panic!("builds, but should be told: {expected}")
     };
     let told: Vec<String> = told.iter().map(|(diagnostic, _)| diagnostic.one_line()).collect();
     let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();

@@ -58,8 +58,7 @@ mod tests {
 
     #[test]
     fn needs_a_name() {
-        let told =
-            "plugin/sinkhole: Corefile:2 - Error during parsing: Wrong argument count or unexpected line ending after 'sinkhole'";
+        let told = "plugin/sinkhole: Corefile:2 - Error during parsing: Wrong argument count or unexpected line ending after 'sinkhole'";
         check_config([SINKHOLE], "sinkhole", told);
     }
 }

@@ -50,10 +50,7 @@ fn tokens(source: &str) -> Vec<Token<'_>> {
             '/' if rest.starts_with("//") => (None, rest.find('\n').unwrap_or(rest.len())),
             '/' if rest.starts_with("/*") => (None, rest.find("*/").map_or(rest.len(), |e| e + 2)),
             '"' | '\'' | '`' => (Some(Kind::Text), text_length(rest, c)),
-            '0'..='9' => (
-                Some(Kind::Number),
-                span(|c| c.is_ascii_alphanumeric() || c == '_'),
-            ),
+            '0'..='9' => (Some(Kind::Number), span(|c| c.is_ascii_alphanumeric() || c == '_')),
             'a'..='z' | 'A'..='Z' | '_' | '$' | '#' => {
                 let word = span(|c| c.is_ascii_alphanumeric() || "_$#".contains(c));
                 (Some(Kind::Name), word)
@@ -63,11 +60,7 @@ fn tokens(source: &str) -> Vec<Token<'_>> {
             c => (Some(Kind::Symbol), c.len_utf8()),
         };
         if let Some(kind) = kind {
-            found.push(Token {
-                kind,
-                text: &rest[..length],
-                at,
-            });
+            found.push(Token { kind, text: &rest[..length], at });
         }
         at += length;
     }
@@ -86,26 +79,15 @@ fn text_length(rest: &str, quote: char) -> usize {
 }
 
 /// Checks the source; the error is the whole text, with the place as Go's expr-lang shows it.
-pub(super) fn check(
-    source: &str,
-    functions: &[Function],
-    variables: &[&str],
-) -> Result<(), String> {
+pub(super) fn check(source: &str, functions: &[Function], variables: &[&str]) -> Result<(), String> {
     let tokens = tokens(source);
     check_nesting(&tokens)?;
     let text = |at: usize| tokens.get(at).map_or("", |token: &Token<'_>| token.text);
     let before = |at: usize| at.checked_sub(1).map_or("", text);
-    let bound: Vec<&str> = (1..tokens.len())
-        .filter(|at| before(*at) == "let")
-        .map(text)
-        .collect();
+    let bound: Vec<&str> = (1..tokens.len()).filter(|at| before(*at) == "let").map(text).collect();
     for (at, token) in tokens.iter().enumerate() {
         if token.text == ".." && !is_small_range(text(at.wrapping_sub(1)), text(at + 1)) {
-            return Err(located(
-                "range is too large or has no literal ends",
-                source,
-                token.at,
-            ));
+            return Err(located("range is too large or has no literal ends", source, token.at));
         }
         let is_member = matches!(before(at), "." | "?.");
         let is_map_key = text(at + 1) == ":" && matches!(before(at), "{" | ",");
@@ -116,8 +98,7 @@ pub(super) fn check(
         let own = functions.iter().find(|function| function.name == name);
         if text(at + 1) == "(" && !KEYWORDS.contains(&name) {
             match own {
-                Some(function) => check_count(&tokens, at, function)
-                    .map_err(|why| located(&why, source, token.at))?,
+                Some(function) => check_count(&tokens, at, function).map_err(|why| located(&why, source, token.at))?,
                 None if BUILTINS.contains(&name) && name != "type" => {}
                 None => return Err(located(&format!("unknown name {name}"), source, token.at)),
             }
@@ -157,9 +138,7 @@ fn check_nesting(tokens: &[Token<'_>]) -> Result<(), String> {
             _ => prefixes,
         };
         if depth > NESTING_MAX || prefixes > 4 * NESTING_MAX {
-            return Err(format!(
-                "expression nests too deeply: more than {NESTING_MAX}"
-            ));
+            return Err(format!("expression nests too deeply: more than {NESTING_MAX}"));
         }
     }
     Ok(())

@@ -72,14 +72,8 @@ fn results_keep_their_kind() {
 #[test]
 fn unknown_names_do_not_compile() {
     let error = |source| compile(source).unwrap_err().to_string();
-    assert_eq!(
-        error("nosuch()"),
-        "unknown name nosuch (1:1)\n | nosuch()\n | ^"
-    );
-    assert_eq!(
-        error("do() && x == 1"),
-        "unknown name x (1:9)\n | do() && x == 1\n | ........^"
-    );
+    assert_eq!(error("nosuch()"), "unknown name nosuch (1:1)\n | nosuch()\n | ^");
+    assert_eq!(error("do() && x == 1"), "unknown name x (1:9)\n | do() && x == 1\n | ........^");
     assert!(error("type").starts_with("function type is not called"));
 }
 
@@ -100,10 +94,7 @@ fn broken_expressions_do_not_compile() {
 #[test]
 fn errors_at_run_time_are_those_of_the_function() {
     let error = |source| run(source).unwrap_err().to_string();
-    assert_eq!(
-        error("incidr('x', '1.2.3.0/24')"),
-        "first argument is not an IP address"
-    );
+    assert_eq!(error("incidr('x', '1.2.3.0/24')"), "first argument is not an IP address");
     assert_eq!(error("incidr('1.2.3.4', 'x')"), "invalid CIDR address: x");
     assert!(run("int('x') == 1").is_err());
 }

@@ -47,11 +47,7 @@ fn bracketed(negated: bool, ranges: &str) -> String {
 
 /// A character as the `regex` crate reads it anywhere, brackets included.
 pub(super) fn literal(c: char) -> String {
-    if c.is_ascii_alphanumeric() {
-        c.to_string()
-    } else {
-        format!("\\x{{{:x}}}", u32::from(c))
-    }
+    if c.is_ascii_alphanumeric() { c.to_string() } else { format!("\\x{{{:x}}}", u32::from(c)) }
 }
 
 impl<'p> Parser<'p> {
@@ -72,9 +68,7 @@ impl<'p> Parser<'p> {
         }
         let body = &start[2..];
         let (length, mut name) = if let Some(braced) = body.strip_prefix('{') {
-            let end = braced
-                .find('}')
-                .ok_or_else(|| Error::new(Kind::InvalidCharRange, start))?;
+            let end = braced.find('}').ok_or_else(|| Error::new(Kind::InvalidCharRange, start))?;
             (end + 4, &braced[..end])
         } else {
             // Go reads an empty name as a broken character.
@@ -85,8 +79,7 @@ impl<'p> Parser<'p> {
             negated = !negated;
             name = inner;
         }
-        let class = unicode_group(name, negated)
-            .ok_or_else(|| Error::new(Kind::InvalidCharRange, &start[..length]))?;
+        let class = unicode_group(name, negated).ok_or_else(|| Error::new(Kind::InvalidCharRange, &start[..length]))?;
         self.advance(length);
         Ok(Some(class))
     }
@@ -105,8 +98,7 @@ impl<'p> Parser<'p> {
             Some(name) => (true, name),
             None => (false, &body[..end]),
         };
-        let ranges = posix_ranges(name, self.flags.fold)
-            .ok_or_else(|| Error::new(Kind::InvalidCharRange, whole))?;
+        let ranges = posix_ranges(name, self.flags.fold).ok_or_else(|| Error::new(Kind::InvalidCharRange, whole))?;
         self.advance(whole.len());
         Ok(Some(bracketed(negated, ranges)))
     }
@@ -191,11 +183,8 @@ fn scalar_ranges(low: u32, high: u32) -> String {
 
 /// The class of a Unicode category or script; `None` for a name that is neither.
 fn unicode_group(name: &str, negated: bool) -> Option<String> {
-    let canonical: String = name
-        .chars()
-        .filter(|c| !matches!(c, '_' | '-' | ' '))
-        .map(|c| c.to_ascii_lowercase())
-        .collect();
+    let canonical: String =
+        name.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).map(|c| c.to_ascii_lowercase()).collect();
     let sign = if negated { 'P' } else { 'p' };
     match canonical.as_str() {
         "any" => return Some(bracketed(negated, r"\x00-\x{10ffff}")),

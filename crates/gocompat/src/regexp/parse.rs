@@ -16,10 +16,7 @@ pub(super) struct Error(RegexpError);
 
 impl Error {
     pub(super) fn new(kind: Kind, fragment: &str) -> Self {
-        Self(RegexpError {
-            kind,
-            fragment: fragment.to_owned(),
-        })
+        Self(RegexpError { kind, fragment: fragment.to_owned() })
     }
 }
 
@@ -74,10 +71,7 @@ pub(super) fn translate(pattern: &str) -> Result<Translated, RegexpError> {
         return Err(Error::new(Kind::MissingParen, pattern).0);
     }
     let whole = parser.close_branches();
-    Ok(Translated {
-        pattern: whole.pattern,
-        names: parser.names,
-    })
+    Ok(Translated { pattern: whole.pattern, names: parser.names })
 }
 
 impl<'p> Parser<'p> {
@@ -90,11 +84,7 @@ impl<'p> Parser<'p> {
     }
 
     fn push(&mut self, pattern: impl Into<String>) {
-        self.atoms.push(Atom {
-            pattern: pattern.into(),
-            height: 1,
-            repeats: 1,
-        });
+        self.atoms.push(Atom { pattern: pattern.into(), height: 1, repeats: 1 });
     }
 
     fn push_literal(&mut self, code: u32) {
@@ -126,30 +116,9 @@ impl<'p> Parser<'p> {
                     self.end_branch();
                     self.advance(1);
                 }
-                '^' => self.simple(
-                    1,
-                    if self.flags.multi_line {
-                        "(?m:^)"
-                    } else {
-                        "\\A"
-                    },
-                ),
-                '$' => self.simple(
-                    1,
-                    if self.flags.multi_line {
-                        "(?m:$)"
-                    } else {
-                        "\\z"
-                    },
-                ),
-                '.' => self.simple(
-                    1,
-                    if self.flags.dot_newline {
-                        "(?s:.)"
-                    } else {
-                        "[^\\n]"
-                    },
-                ),
+                '^' => self.simple(1, if self.flags.multi_line { "(?m:^)" } else { "\\A" }),
+                '$' => self.simple(1, if self.flags.multi_line { "(?m:$)" } else { "\\z" }),
+                '.' => self.simple(1, if self.flags.dot_newline { "(?s:.)" } else { "[^\\n]" }),
                 '[' => {
                     let class = self.bracket()?;
                     self.push_folded(class);
@@ -162,9 +131,7 @@ impl<'p> Parser<'p> {
                 '{' => match counted(before) {
                     Some((operator, length, count)) => {
                         self.advance(length);
-                        let count = count.ok_or_else(|| {
-                            Error::new(Kind::InvalidRepeatSize, &before[..length])
-                        })?;
+                        let count = count.ok_or_else(|| Error::new(Kind::InvalidRepeatSize, &before[..length]))?;
                         self.repeat(before, last_repeat, &operator, count)?;
                         repeated = true;
                     }
@@ -188,13 +155,7 @@ impl<'p> Parser<'p> {
 
     /// Puts a repetition around the last atom. The parser stands behind the operator; `before` is
     /// the text from it on, `last_repeat` the text from an operator directly in front on.
-    fn repeat(
-        &mut self,
-        before: &str,
-        last_repeat: &str,
-        operator: &str,
-        count: u32,
-    ) -> Result<(), Error> {
+    fn repeat(&mut self, before: &str, last_repeat: &str, operator: &str, count: u32) -> Result<(), Error> {
         let mut lazy = self.flags.lazy;
         if self.rest().starts_with('?') {
             self.advance(1);
@@ -203,10 +164,7 @@ impl<'p> Parser<'p> {
         let upto_here = |text: &'_ str, rest: usize| text[..text.len() - rest].to_owned();
         let rest = self.rest().len();
         if !last_repeat.is_empty() {
-            return Err(Error::new(
-                Kind::InvalidRepeatOp,
-                &upto_here(last_repeat, rest),
-            ));
+            return Err(Error::new(Kind::InvalidRepeatOp, &upto_here(last_repeat, rest)));
         }
         let written = upto_here(before, rest);
         let Some(atom) = self.atoms.pop() else {
@@ -218,11 +176,7 @@ impl<'p> Parser<'p> {
         }
         let height = self.checked_height(atom.height)?;
         let lazy = if lazy { "?" } else { "" };
-        self.atoms.push(Atom {
-            pattern: format!("(?:{}){operator}{lazy}", atom.pattern),
-            height,
-            repeats,
-        });
+        self.atoms.push(Atom { pattern: format!("(?:{}){operator}{lazy}", atom.pattern), height, repeats });
         Ok(())
     }
 
@@ -243,9 +197,7 @@ impl<'p> Parser<'p> {
         let named = ["(?P<", "(?<"].into_iter().find(|p| start.starts_with(p));
         // Go wants a byte behind the `<`.
         if let Some(prefix) = named.filter(|prefix| start.len() > prefix.len()) {
-            let end = start
-                .find('>')
-                .ok_or_else(|| Error::new(Kind::InvalidNamedCapture, start))?;
+            let end = start.find('>').ok_or_else(|| Error::new(Kind::InvalidNamedCapture, start))?;
             let name = start.get(prefix.len()..end).unwrap_or_default();
             let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
             if name.is_empty() || !name.chars().all(word) {
@@ -329,11 +281,7 @@ impl<'p> Parser<'p> {
 
     fn end_branch(&mut self) {
         let atoms = std::mem::take(&mut self.atoms);
-        let mut branch = Atom {
-            pattern: String::new(),
-            height: 1,
-            repeats: 1,
-        };
+        let mut branch = Atom { pattern: String::new(), height: 1, repeats: 1 };
         for atom in atoms {
             branch.pattern.push_str(&atom.pattern);
             branch.height = branch.height.max(atom.height);
@@ -346,21 +294,9 @@ impl<'p> Parser<'p> {
         self.end_branch();
         let branches = std::mem::take(&mut self.branches);
         Atom {
-            height: branches
-                .iter()
-                .map(|branch| branch.height)
-                .max()
-                .unwrap_or(1),
-            repeats: branches
-                .iter()
-                .map(|branch| branch.repeats)
-                .max()
-                .unwrap_or(1),
-            pattern: branches
-                .into_iter()
-                .map(|branch| branch.pattern)
-                .collect::<Vec<_>>()
-                .join("|"),
+            height: branches.iter().map(|branch| branch.height).max().unwrap_or(1),
+            repeats: branches.iter().map(|branch| branch.repeats).max().unwrap_or(1),
+            pattern: branches.into_iter().map(|branch| branch.pattern).collect::<Vec<_>>().join("|"),
         }
     }
 

@@ -59,11 +59,7 @@ fn command(command: &CommandNode) -> String {
 }
 
 fn expr(value: &Expr) -> String {
-    let dotted = |names: &[_]| {
-        names
-            .iter()
-            .fold(String::new(), |text, name| format!("{text}.{name}"))
-    };
+    let dotted = |names: &[_]| names.iter().fold(String::new(), |text, name| format!("{text}.{name}"));
     match value {
         Expr::Dot(_) => ".".to_owned(),
         Expr::Field(_, fields) => dotted(fields),

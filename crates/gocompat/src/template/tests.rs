@@ -7,9 +7,7 @@ struct Query;
 impl TemplateData for Query {
     fn field(&self, name: &str) -> Datum {
         let texts = |pairs: &[(&str, &str)]| {
-            let entries = pairs
-                .iter()
-                .map(|(k, v)| ((*k).to_owned(), Datum::from(*v)));
+            let entries = pairs.iter().map(|(k, v)| ((*k).to_owned(), Datum::from(*v)));
             Datum::Map(entries.collect())
         };
         match name {
@@ -23,11 +21,7 @@ impl TemplateData for Query {
     }
 
     fn meta(&self, label: &str) -> String {
-        if label == "foo" {
-            "bar".to_owned()
-        } else {
-            String::new()
-        }
+        if label == "foo" { "bar".to_owned() } else { String::new() }
     }
 }
 
@@ -38,10 +32,7 @@ fn run(source: &str) -> Result<String, TemplateError> {
 #[test]
 fn templates_execute_as_in_go() {
     for (source, want) in [
-        (
-            "{{ .Name }} 60 IN A 10.{{ .Group.a }}.0.1",
-            "ip-10-2.example. 60 IN A 10.10.0.1",
-        ),
+        ("{{ .Name }} 60 IN A 10.{{ .Group.a }}.0.1", "ip-10-2.example. 60 IN A 10.10.0.1"),
         ("{{index .Match 1}}-{{ index .Group \"b\" }}", "10-2"),
         ("[{{ index .Group \"no\" }}]", "[]"),
         ("{{ .Group.no }}", "<no value>"),
@@ -55,10 +46,7 @@ fn templates_execute_as_in_go() {
         ("{{ parseInt \"ff\" 16 64 }}", "255"),
         ("{{ (parseInt .Group.a 10 8) | printf \"%03d\" }}", "010"),
         ("{{ .Var.num }}", "300"),
-        (
-            "{{ define \"t\" }}<{{ .Name }}{{ .Meta \"foo\" }}>{{ end }}{{ template \"t\" . }}",
-            "<ip-10-2.example.bar>",
-        ),
+        ("{{ define \"t\" }}<{{ .Name }}{{ .Meta \"foo\" }}>{{ end }}{{ template \"t\" . }}", "<ip-10-2.example.bar>"),
     ] {
         assert_eq!(run(source).as_deref(), Ok(want), "{source}");
     }
@@ -77,27 +65,15 @@ fn what_fails_in_go_fails() {
     ] {
         let template = Template::new("answer", source).unwrap();
         let error = template.execute(&Query).unwrap_err().to_string();
-        assert!(
-            error.starts_with("template: answer: executing"),
-            "{source}: {error}"
-        );
+        assert!(error.starts_with("template: answer: executing"), "{source}: {error}");
     }
 }
 
 #[test]
 fn broken_templates_do_not_compile() {
-    for source in [
-        "{{",
-        "{{ .Name",
-        "{{ nosuch }}",
-        "{{ end }}",
-        "{{ if }}{{ end }}",
-    ] {
+    for source in ["{{", "{{ .Name", "{{ nosuch }}", "{{ end }}", "{{ if }}{{ end }}"] {
         let error = Template::new("answer", source).unwrap_err().to_string();
-        assert!(
-            error.starts_with("template: answer:1: "),
-            "{source}: {error}"
-        );
+        assert!(error.starts_with("template: answer:1: "), "{source}: {error}");
     }
 }
 
@@ -109,8 +85,7 @@ fn a_source_too_long_does_not_compile() {
 
 #[test]
 fn labels_that_are_computed_have_a_limit() {
-    let source =
-        |count| format!("{{{{ range {count} }}}}{{{{ $.Meta (printf \"%d\" .) }}}}{{{{ end }}}}");
+    let source = |count| format!("{{{{ range {count} }}}}{{{{ $.Meta (printf \"%d\" .) }}}}{{{{ end }}}}");
     assert_eq!(run(&source(DYNAMIC_LABELS_MAX)), Ok(String::new()));
     assert!(run(&source(DYNAMIC_LABELS_MAX + 1)).is_err());
 }
@@ -118,18 +93,9 @@ fn labels_that_are_computed_have_a_limit() {
 #[test]
 fn the_tree_prints_as_in_go() {
     for (source, want) in [
-        (
-            "{{ .Name }} 60 IN A {{ .Group.a }}",
-            "{{.Name}} 60 IN A {{.Group.a}}",
-        ),
-        (
-            "{{- $x := index .Match 1 -}} {{ $x | printf \"%q\" }}",
-            "{{$x := index .Match 1}}{{$x | printf \"%q\"}}",
-        ),
-        (
-            "{{ if (eq .Type \"A\") }}a{{ else }}b{{ end }}",
-            "{{if (eq .Type \"A\")}}a{{else}}b{{end}}",
-        ),
+        ("{{ .Name }} 60 IN A {{ .Group.a }}", "{{.Name}} 60 IN A {{.Group.a}}"),
+        ("{{- $x := index .Match 1 -}} {{ $x | printf \"%q\" }}", "{{$x := index .Match 1}}{{$x | printf \"%q\"}}"),
+        ("{{ if (eq .Type \"A\") }}a{{ else }}b{{ end }}", "{{if (eq .Type \"A\")}}a{{else}}b{{end}}"),
         ("{{ .Meta \"foo\" }}", "{{.Meta \"foo\"}}"),
     ] {
         assert_eq!(Template::new("answer", source).unwrap().canonical(), want);
