@@ -41,9 +41,10 @@ fn main() -> ExitCode {
 /// What a chore says in the end, or everything that is wrong.
 type Outcome = Result<String, Vec<String>>;
 
-/// The workspace's folder, two above this crate.
+/// The workspace's folder, two above this crate: where cargo runs it, which need not be where it was compiled.
 fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let here = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    let here = Path::new(&here);
     here.ancestors().nth(2).unwrap_or(here).to_path_buf()
 }
 
