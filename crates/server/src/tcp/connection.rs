@@ -50,6 +50,8 @@ pub(crate) struct Connection {
     deadline: Instant,
     /// Whether the deadline is for taking.
     is_writing: bool,
+    /// How much of the output the client has to take by then, octets.
+    due: usize,
 }
 
 /// The connection ends.
@@ -87,6 +89,7 @@ impl Connection {
             is_at_end: false,
             deadline: Instant::now() + worker.limits.read_timeout,
             is_writing: false,
+            due: 0,
         }
     }
 
@@ -135,7 +138,8 @@ impl Connection {
                 Outcome::Later(later) => self.waiting.push(Box::pin(later.reply())),
             }
         }
-        if served > 0 {
+        // Who asks on does not get more time to take what is there.
+        if served > 0 && !self.is_writing {
             self.deadline = Instant::now() + self.worker.limits.idle_timeout;
         }
         served
@@ -150,26 +154,21 @@ impl Connection {
 
     /// Writes what the client takes now.
     fn write(&mut self) -> Result<(), Closed> {
+        let mut taken = 0;
         while !self.output.pending().is_empty() {
             match self.stream.try_write(self.output.pending()) {
                 Ok(0) => return Err(Closed),
-                Ok(written) => self.output.advance(written),
+                Ok(written) => {
+                    self.output.advance(written);
+                    taken += written;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Err(Closed),
             }
         }
         let queued = self.output.pending().len();
-        let limits = self.worker.limits;
-        if queued == 0 {
-            if self.is_writing {
-                self.deadline = Instant::now() + limits.idle_timeout;
-            }
-            self.is_writing = false;
-        } else if !self.is_writing {
-            self.is_writing = true;
-            self.deadline = Instant::now() + limits.write_timeout;
-        }
+        self.set_write_deadline(taken, queued);
         let before = std::mem::replace(&mut self.queued, queued);
         if !self.worker.requeue(before, queued) {
             if let Some(route) = self.seat.route() {
@@ -178,6 +177,24 @@ impl Connection {
             return Err(Closed);
         }
         Ok(())
+    }
+
+    /// Gives the client [`write_timeout`](crate::Limits::write_timeout) for all that waits now, and again for what came since when it
+    /// has taken that. A client that takes an octet now and then does not hold its connection with it.
+    fn set_write_deadline(&mut self, taken: usize, queued: usize) {
+        let limits = self.worker.limits;
+        if queued == 0 {
+            if self.is_writing {
+                self.deadline = Instant::now() + limits.idle_timeout;
+            }
+            self.is_writing = false;
+        } else if !self.is_writing || taken >= self.due {
+            self.is_writing = true;
+            self.due = queued;
+            self.deadline = Instant::now() + limits.write_timeout;
+        } else {
+            self.due -= taken;
+        }
     }
 
     /// Waits until there is something to do.

@@ -193,6 +193,30 @@ fn a_client_that_does_not_read_is_not_read_either_and_closed_at_last() {
 }
 
 #[test]
+fn a_client_that_asks_on_and_never_reads_is_closed_by_the_write_timeout() {
+    let limits = Limits {
+        write_timeout: Duration::from_millis(500),
+        idle_timeout: Duration::from_secs(30),
+        ..Limits::default()
+    };
+    let server = Server::limited(limits);
+    let queries = frame(&question(1, "a.example.org", Rtype::A)).repeat(4_000_000 / 33);
+    let mut greedy: Vec<_> = (0..4).map(|_| server.tcp()).collect();
+    for stream in &mut greedy {
+        stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+        // How much of it is taken depends on the buffers of the system.
+        let _ = stream.write_all(&queries);
+    }
+    let start = Instant::now();
+    // What it sent is not all read, so the end of the connection comes as a reset, which shows without reading.
+    while !greedy.is_empty() {
+        greedy.retain(|stream| stream.take_error().unwrap().is_none());
+        assert!(start.elapsed() < Duration::from_secs(5), "a connection is kept");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
 fn replies_that_wait_for_slow_clients_have_a_limit() {
     let server = Server::limited(Limits { queued_octets_max: 100_000, ..Limits::default() });
     let mut slow: Vec<_> = (0..4).map(|_| server.tcp()).collect();
