@@ -75,8 +75,12 @@ pub(crate) fn answers(message: &[u8], query: &Query) -> bool {
 }
 
 /// Reads a datagram into the answer. One that is longer than the size that was offered, or that ends in the midst of a record,
-/// becomes an empty truncated reply, so that the client asks again over TCP. CoreDNS: plugin/pkg/proxy/connect.go.
+/// becomes an empty truncated reply, so that the client asks again over TCP. CoreDNS: plugin/pkg/proxy/connect.go. One that ends in the
+/// midst of its question is none: nobody can tell what it answers.
 pub(crate) fn read_datagram(message: &[u8], size: usize, answer: &mut Answer) -> Result<(), Malformed> {
+    if cuts_question(message) {
+        return Err(Malformed);
+    }
     if message.len() <= size {
         match wire::read_reply(message, answer) {
             Ok(_) => return Ok(()),
@@ -91,16 +95,27 @@ pub(crate) fn read_datagram(message: &[u8], size: usize, answer: &mut Answer) ->
     Ok(())
 }
 
-/// Whether the message lacks octets that its counts and lengths promise.
-fn ends_early(message: &[u8]) -> bool {
+/// Whether the message has something after its header, and that ends before the questions do.
+fn cuts_question(message: &[u8]) -> bool {
+    message.len() > HEADER_OCTETS && questions_end(message).is_none()
+}
+
+/// Where the question section ends, if it does.
+fn questions_end(message: &[u8]) -> Option<usize> {
     let mut at = HEADER_OCTETS;
-    let count = |at| wire::u16_at(message, at).map_or(0, usize::from);
-    for _ in 0..count(4) {
-        match wire::skip_name(message, at) {
-            Ok(end) if end + 4 <= message.len() => at = end + 4,
-            _ => return true,
+    for _ in 0..wire::u16_at(message, 4).unwrap_or(0) {
+        at = wire::skip_name(message, at).ok()? + 4;
+        if at > message.len() {
+            return None;
         }
     }
+    Some(at)
+}
+
+/// Whether the message lacks octets that its counts and lengths promise.
+fn ends_early(message: &[u8]) -> bool {
+    let Some(mut at) = questions_end(message) else { return true };
+    let count = |at| wire::u16_at(message, at).map_or(0, usize::from);
     for _ in 0..count(6) + count(8) + count(10) {
         match wire::raw_record(message, at) {
             Ok(record) => at = record.end,
@@ -126,7 +141,7 @@ mod tests {
         }
 
         #[test]
-        fn no_cut_of_a_reply_panics_and_every_cut_is_truncated(cut in 12..34usize) {
+        fn no_cut_of_a_reply_panics_and_every_cut_behind_the_question_is_truncated(cut in 19..34usize) {
             let mut answer = Answer::default();
             read_datagram(&record()[..cut], 512, &mut answer).unwrap();
             prop_assert!(answer.has(flags::TC));
@@ -163,6 +178,20 @@ mod tests {
         let mut answer = Answer::default();
         read_datagram(&message, 512, &mut answer).unwrap();
         assert_eq!((answer.all_records().count(), answer.has(flags::TC)), (0, true));
+    }
+
+    #[test]
+    fn a_datagram_that_ends_in_its_question_is_malformed() {
+        for cut in 13..19 {
+            assert_eq!(read_datagram(&record()[..cut], 512, &mut Answer::default()), Err(Malformed), "{cut} octets");
+        }
+    }
+
+    #[test]
+    fn a_header_alone_is_a_reply_to_another_question() {
+        let mut answer = Answer::default();
+        read_datagram(&record()[..12], 512, &mut answer).unwrap();
+        assert_eq!(answer.all_records().count(), 0);
     }
 
     #[test]
