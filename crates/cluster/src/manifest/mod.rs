@@ -2,7 +2,8 @@
 //!
 //! Files are read when the configuration is checked, and looked at again every [`POLL`]: by time, size and inode first, and by
 //! content if these differ, so an edit, a rename over the file and a swapped symbolic link are all seen. A file that breaks keeps
-//! its last good objects, and so does a path of the configuration that is gone or cannot be read.
+//! its last good objects, and so does a path of the configuration that is gone or cannot be read. One that is empty or gone is looked at
+//! once more before that is believed.
 
 mod read;
 #[cfg(test)]
@@ -32,6 +33,9 @@ pub const POLL: Duration = Duration::from_millis(1500);
 /// For how many looks a file may be away before it counts as deleted: some editors delete it for a moment.
 const ABSENT_LOOKS_MAX: u8 = 1;
 
+/// For how many looks a file that held something may be empty before it counts as such: whoever writes over it empties it first.
+const EMPTY_LOOKS_MAX: u8 = 1;
+
 /// Files and directories with manifests, read.
 #[derive(Debug)]
 pub struct Manifests {
@@ -47,6 +51,7 @@ struct Known {
     stamp: Stamp,
     hash: u64,
     absent: u8,
+    empty: u8,
     objects: Objects,
 }
 
@@ -158,18 +163,29 @@ impl Manifests {
 
     fn look_at(&mut self, index: &Index, file: &Path) -> bool {
         let stamp = fs::metadata(file).ok().map(|meta| Stamp::from(&meta));
-        let known = self.files.get(file);
-        if stamp.is_some() && known.map(|known| &known.stamp) == stamp.as_ref() {
+        let known = self.files.get_mut(file);
+        if stamp.is_some() && known.as_deref().map(|known| &known.stamp) == stamp.as_ref() {
             return false;
         }
         match load(file) {
             Ok(new) => {
-                let same = known.is_some_and(|known| known.hash == new.hash);
+                if let Some(known) = known
+                    && new.stamp.size == 0
+                    && known.stamp.size > 0
+                    && known.empty < EMPTY_LOOKS_MAX
+                {
+                    known.empty += 1;
+                    return false;
+                }
+                let same = self.files.get(file).is_some_and(|known| known.hash == new.hash);
                 let was_broken = self.said.remove(file).is_some();
                 self.files.insert(file.to_owned(), new);
                 !same || was_broken
             }
             Err(wrong) => {
+                if let Some(known) = known {
+                    known.empty = 0;
+                }
                 let text: Vec<String> = wrong.iter().map(ToString::to_string).collect();
                 self.say(index, file, &text.join("; "));
                 false
@@ -193,6 +209,10 @@ impl Manifests {
 
 fn load(file: &Path) -> Result<Known, Vec<ManifestError>> {
     let whole = |message: String| vec![ManifestError::whole(file, message)];
+    // Opening a pipe waits for whoever writes to it, so what it is has to be known before.
+    if fs::metadata(file).is_ok_and(|meta| !meta.is_file()) {
+        return Err(whole("not a regular file".to_owned()));
+    }
     let open = File::open(file).map_err(|error| whole(error.to_string()))?;
     let meta = open.metadata().map_err(|error| whole(error.to_string()))?;
     if !meta.is_file() {
@@ -205,7 +225,7 @@ fn load(file: &Path) -> Result<Known, Vec<ManifestError>> {
     }
     let text = String::from_utf8(bytes).map_err(|error| whole(error.to_string()))?;
     let objects = read::objects(file, &text)?;
-    Ok(Known { stamp: Stamp::from(&meta), hash: FixedState::default().hash_one(&text), absent: 0, objects })
+    Ok(Known { stamp: Stamp::from(&meta), hash: FixedState::default().hash_one(&text), absent: 0, empty: 0, objects })
 }
 
 /// The files of a path, in order.

@@ -180,6 +180,40 @@ fn edits_new_files_and_deleted_files_are_seen() {
 }
 
 #[test]
+fn a_file_that_was_emptied_is_believed_at_the_second_look() {
+    let mut lab = Lab::of(&service("one"));
+    lab.write("lab.yaml", "");
+    assert!(!lab.look(), "it may be about to be written");
+    assert!(lab.has("one"));
+    assert!(lab.look());
+    assert!(!lab.has("one"));
+}
+
+#[test]
+fn a_file_that_is_emptied_and_written_never_loses_its_objects() {
+    let mut lab = Lab::of(&service("one"));
+    for text in ["kind: [", &service("one")] {
+        lab.write("lab.yaml", "");
+        assert!(!lab.look());
+        assert!(lab.has("one"));
+        lab.write("lab.yaml", text);
+        lab.look();
+        assert!(lab.has("one"));
+    }
+}
+
+#[test]
+fn what_is_no_regular_file_is_not_waited_for() {
+    let folder = TempDir::new().unwrap();
+    let pipe = folder.path().join("pipe.yaml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [pipe, folder.path().to_owned()] {
+        let errors = Manifests::read(vec![path]).unwrap_err();
+        assert_eq!(errors[0].message, "not a regular file");
+    }
+}
+
+#[test]
 fn a_broken_file_keeps_its_last_good_objects_and_is_said_once() {
     let mut lab = Lab::of(&service("one"));
     lab.write("lab.yaml", "kind: Service\nmetadata: {name: one}\nspec: {ports: [{port: many}]}\n");
