@@ -7,7 +7,7 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-use catena_core::corefile::SourceMap;
+use catena_core::corefile::{SourceMap, Transport};
 use catena_core::{BuildContext, Clock, Diagnostic, Draft, Interfaces, Log, Metrics, NoLog, PluginList};
 use catena_runtime::{Disk, SystemClock, Text, examine};
 
@@ -36,7 +36,10 @@ pub fn check(text: &Text, plugins: &PluginList, elsewhere: &[&str], default_port
     };
     let found = examine(text, plugins, elsewhere, &context, None);
     let errors = match found.draft {
-        Ok(draft) => resolve(draft).err().into_iter().collect(),
+        Ok(draft) => match unspoken(&draft) {
+            errors if errors.is_empty() => resolve(draft).err().into_iter().collect(),
+            errors => errors,
+        },
         Err(errors) => errors,
     };
     let mut report = Report { text: String::new(), is_good: errors.is_empty() };
@@ -56,6 +59,28 @@ impl Report {
     fn add(&mut self, diagnostic: &Diagnostic, sources: &SourceMap) {
         self.text.push_str(&format!("{}\n{}\n\n", diagnostic.one_line(), diagnostic.render(sources)));
     }
+}
+
+/// What a start would be told of the schemes that this build does not listen for.
+fn unspoken(draft: &Draft) -> Vec<Diagnostic> {
+    let mut errors = Vec::new();
+    for block in draft.blocks() {
+        for (key, span) in block.keys.iter().zip(&block.key_spans) {
+            if matches!(key.transport, Transport::Dns | Transport::Tls | Transport::Unix) {
+                continue;
+            }
+            let error = Diagnostic::error(format!(
+                "Listen: listen {transport}://:{port}: transport {transport} is not supported by this build",
+                transport = key.transport,
+                port = key.port
+            ));
+            errors.push(match span {
+                Some(span) => error.with_span(*span),
+                None => error,
+            });
+        }
+    }
+    errors
 }
 
 fn resolve(draft: Draft) -> Result<(), Diagnostic> {
@@ -101,6 +126,24 @@ mod tests {
     fn a_good_corefile_is_told_so() {
         let report = checked(".:99 {\n whoami\n}");
         assert_eq!(report, Report { text: "Corefile: OK\n".to_owned(), is_good: true });
+    }
+
+    #[test]
+    fn schemes_that_nothing_listens_for_are_errors() {
+        let report = checked("https://.:99 {\n whoami\n}\nexample.org {\n whoami\n}");
+        assert!(!report.is_good);
+        let told = "Listen: listen https://:99: transport https is not supported by this build\n";
+        assert!(report.text.starts_with(told), "{}", report.text);
+        assert!(report.text.contains("--> Corefile:1:1"), "{}", report.text);
+    }
+
+    #[test]
+    fn a_directive_inside_of_a_block_asks_for_the_brace() {
+        let report = checked(". {\n cache 30 {\n success 100\n forward . 192.0.2.1\n}\n");
+        let help = "help: if the directive `forward` is meant: is the `}` of `cache` missing?";
+        assert!(report.text.contains(help), "{}", report.text);
+        let report = checked(". {\n cache 30 {\n sucess 100\n }\n}\n");
+        assert!(report.text.contains("help: did you mean `success`?"), "{}", report.text);
     }
 
     #[test]

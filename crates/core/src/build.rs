@@ -61,7 +61,7 @@ pub fn build(
                     log: &log,
                 };
                 if let Err(error) = (plugin.setup)(&mut setup) {
-                    tell_all(plugin, error, &mut setup, &mut errors);
+                    tell_all(plugin, plugins, error, &mut setup, &mut errors);
                 }
             }
         }
@@ -85,10 +85,17 @@ pub fn build(
 
 /// Tells an error of a directive, and those behind it: setup stops at the first, so it is run again without the property's line. What
 /// setup adds to the block meanwhile does not matter, for nothing comes of a block with errors.
-fn tell_all(plugin: &PluginDef, first: Diagnostic, setup: &mut Setup<'_>, errors: &mut Vec<Diagnostic>) {
+fn tell_all(
+    plugin: &PluginDef,
+    plugins: &PluginList,
+    first: Diagnostic,
+    setup: &mut Setup<'_>,
+    errors: &mut Vec<Diagnostic>,
+) {
     let mut rest = setup.directive.clone();
     let mut error = first;
     for _ in 0..DIRECTIVE_ERRORS_MAX {
+        error = ask_for_brace(&rest, plugins, error);
         let is_shorter = leave_line_out(&mut rest, &error);
         errors.push(error.with_prefix(plugin.name));
         if !is_shorter {
@@ -108,6 +115,17 @@ fn tell_all(plugin: &PluginDef, first: Diagnostic, setup: &mut Setup<'_>, errors
             Err(next) => error = next,
         }
     }
+}
+
+/// Asks for a missing `}` if an error is at a word in the block that begins a line and names a directive.
+fn ask_for_brace(directive: &Directive, plugins: &PluginList, error: Diagnostic) -> Diagnostic {
+    let Some(at) = directive.tokens.iter().position(|token| Some(token.span) == error.span) else { return error };
+    let [.., before, word] = &directive.tokens[..=at] else { return error };
+    let begins_line = before.file != word.file || before.line != word.line;
+    if !begins_line || *word.text == *directive.name || plugins.iter().all(|plugin| *plugin.name != *word.text) {
+        return error;
+    }
+    error.with_help(format!("if the directive `{}` is meant: is the `}}` of `{}` missing?", word.text, directive.name))
 }
 
 /// Drops the words on the line of an error, if that is a line within the directive's block; a brace or the directive itself stays.
