@@ -68,7 +68,12 @@ pub fn configmap_key(yaml: &str, key: &str) -> Result<Option<Extract>, Diagnosti
     let found = maps.iter().find_map(|map| Some((map, map.get("data")?.entry(key)?)));
     let Some((map, (at_key, Node::Scalar(value)))) = found else {
         let message = format!("the ConfigMap has no text under data.{key}");
-        return Err(Diagnostic::error(message).with_help("a Corefile is expected there"));
+        let key_of = |map: &&Node| Some(map.entry("data").or_else(|| map.entry("kind"))?.0.start);
+        let error = Diagnostic::error(message).with_help("a Corefile is expected there");
+        return Err(match maps.iter().find_map(key_of) {
+            Some(index) => error.with_span(first_char(yaml, index)),
+            None => error,
+        });
     };
     let metadata = |name| map.get("metadata").and_then(|m| m.get(name)).and_then(Node::text).map(str::to_owned);
     let origin = origin(yaml, at_key, value);
@@ -148,6 +153,12 @@ fn declares_configmap(yaml: &str) -> bool {
         let plain: String = line.chars().filter(|c| !matches!(c, '"' | '\'' | ' ' | ',' | '-' | '{')).collect();
         plain.trim() == "kind:ConfigMap"
     })
+}
+
+/// The span of the character with this number.
+fn first_char(yaml: &str, index: usize) -> Span {
+    let (start, length) = yaml.char_indices().nth(index).map_or((yaml.len(), 0), |(at, c)| (at, c.len_utf8()));
+    Span { file: crate::FileId(0), start: offset(start), end: offset(start + length) }
 }
 
 fn origin(yaml: &str, key: &Scalar, value: &Scalar) -> Origin {

@@ -126,7 +126,10 @@ fn a_corefile_is_no_manifest_even_if_it_speaks_of_one() {
 #[test]
 fn a_configmap_without_the_key_and_a_malformed_one_are_errors() {
     let yaml = "kind: ConfigMap\ndata:\n  other: |\n    . {\n    log\n    }\n";
-    assert_eq!(one_lines(&parsed(yaml)), ["the ConfigMap has no text under data.Corefile"]);
+    let missing = parsed(yaml);
+    assert_eq!(one_lines(&missing), ["the ConfigMap has no text under data.Corefile"]);
+    let shown = missing.diagnostics[0].render(&missing.sources);
+    assert!(shown.contains(":2:1") && shown.contains("data:"), "{shown}");
     assert_eq!(configmap_key(yaml, "other").unwrap().unwrap().text, ". {\nlog\n}\n");
     let broken = parsed("kind: ConfigMap\ndata: [\n  x: }\n");
     let line = &one_lines(&broken)[0];
