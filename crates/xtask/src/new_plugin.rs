@@ -23,7 +23,7 @@ pub(crate) fn run(root: &Path, name: &str) -> Outcome {
     write("Cargo.toml", manifest(name))?;
     write("README.md", readme(name))?;
     Ok(format!(
-        "plugins/{name} is made. Now:\n  1. add `{name}` at its place to the list in crates/stock/src/lib.rs\n  2. add `catena-plugin-{name}` to crates/stock/Cargo.toml as its neighbours are\n  3. cargo test -p catena-plugin-{name}"
+        "plugins/{name} is made. Now:\n  1. add `{name}` at its place to the list in crates/stock/src/lib.rs\n  2. add to crates/stock/Cargo.toml, as its neighbours are: `{name}` to `default`, a feature, a dependency\n  3. cargo test -p catena-plugin-{name}"
     ))
 }
 
