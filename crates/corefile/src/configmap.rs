@@ -50,8 +50,11 @@ pub fn configmap_corefile(yaml: &str) -> Result<Option<Extract>, Diagnostic> {
 /// As [`configmap_corefile`].
 pub fn configmap_key(yaml: &str, key: &str) -> Result<Option<Extract>, Diagnostic> {
     let says_configmap = yaml.contains("kind") && yaml.contains("ConfigMap");
-    if !says_configmap || yaml.len() > SOURCE_BYTES_MAX {
+    if yaml.len() > SOURCE_BYTES_MAX {
         return Ok(None);
+    }
+    if !says_configmap {
+        return other_manifest(yaml).map_or(Ok(None), Err);
     }
     let documents = match tree::read(yaml) {
         Ok(documents) => documents,
@@ -153,6 +156,16 @@ fn declares_configmap(yaml: &str) -> bool {
         let plain: String = line.chars().filter(|c| !matches!(c, '"' | '\'' | ' ' | ',' | '-' | '{')).collect();
         plain.trim() == "kind:ConfigMap"
     })
+}
+
+/// An error for a manifest of another kind: both `apiVersion:` and `kind:` begin a line, which no Corefile has.
+fn other_manifest(yaml: &str) -> Option<Diagnostic> {
+    let line =
+        |word: &str| yaml.match_indices(word).map(|(at, _)| at).find(|at| yaml[..*at].ends_with('\n') || *at == 0);
+    let at = line("kind:").filter(|_| line("apiVersion:").is_some())?;
+    let span = Span { file: crate::FileId(0), start: offset(at), end: offset(at + "kind".len()) };
+    let error = Diagnostic::error("a manifest, but not of a ConfigMap").with_span(span);
+    Some(error.with_help("a Corefile is expected, or a ConfigMap with one under data.Corefile"))
 }
 
 /// The span of the character with this number.

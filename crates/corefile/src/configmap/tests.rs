@@ -124,6 +124,12 @@ fn a_corefile_is_no_manifest_even_if_it_speaks_of_one() {
 }
 
 #[test]
+fn a_manifest_of_another_kind_is_told_so() {
+    let told = one_lines(&parsed("apiVersion: v1\nkind: Secret\ndata:\n  Corefile: x\n"));
+    assert_eq!(told, ["a manifest, but not of a ConfigMap"]);
+}
+
+#[test]
 fn a_configmap_without_the_key_and_a_malformed_one_are_errors() {
     let yaml = "kind: ConfigMap\ndata:\n  other: |\n    . {\n    log\n    }\n";
     let missing = parsed(yaml);
