@@ -15,6 +15,26 @@ fn a_start_tells_zones_and_version_and_term_ends_it_well() {
 }
 
 #[test]
+fn as_many_descriptors_are_had_as_are_allowed() {
+    let program = Program::start_limited(PLAIN, 64);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", program.pid())).unwrap();
+    let words: Vec<&str> =
+        limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap().split_whitespace().collect();
+    assert_ne!(words[0], "64");
+    assert_eq!(words[0], words[1]);
+}
+
+#[test]
+fn what_listens_nowhere_says_so_and_ends_well() {
+    for corefile in ["unix://x {\n whoami\n}\n", ".:0 {\n bind 127.0.0.1 {\n except 127.0.0.1\n }\n whoami\n}\n"] {
+        let mut program = Program::start(corefile, &["-pidfile", "pid"]);
+        assert_eq!(program.end(), (Some(0), String::new()));
+        assert!(program.seen.last().unwrap().starts_with("[WARNING] Nothing is listened on"), "{:?}", program.seen);
+        assert!(!program.path("pid").exists());
+    }
+}
+
+#[test]
 fn an_interrupt_ends_it_well_too_and_a_second_one_by_force() {
     let mut program = Program::start(PLAIN, &[]);
     program.signal("INT");
@@ -72,11 +92,12 @@ fn without_a_file_there_is_nothing_to_reload() {
 }
 
 #[test]
-fn a_file_without_server_blocks_is_the_default_and_can_be_reloaded() {
+fn a_file_without_server_blocks_is_the_default_at_the_start_and_no_reason_to_reload() {
     let mut program = Program::start("# no server blocks\n", &["-p", "0"]);
     assert!(program.seen.contains(&".:0".to_owned()), "{:?}", program.seen);
+    // A file that is being written is empty for a moment.
     program.signal("USR1");
-    program.wait_for("[INFO] Reloading complete");
+    program.wait_for("[ERROR] Restart failed: the Corefile has no server block");
     std::fs::remove_file(program.path("Corefile")).unwrap();
     program.signal("USR1");
     program.wait_for("[INFO] Reloading complete");
