@@ -1,66 +1,14 @@
 //! Upstream addresses in Corefiles: `[scheme://]address[:port]` or the name of a file in the form
 //! of `resolv.conf` (CoreDNS: plugin/pkg/parse). Reading the file is the caller's.
 
+pub use catena_corefile::Transport;
+
 use crate::address::{join_host_port, parse_ip, split_host_port, strip_zone};
 use crate::quote::quote;
 use crate::resolvconf::ResolvConf;
 
-/// The transports that a scheme selects (CoreDNS: plugin/pkg/transport).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// DNS over UDP and TCP; also what no scheme means.
-    Dns,
-    /// DNS over TLS, RFC 7858.
-    Tls,
-    /// DNS over QUIC, RFC 9250.
-    Quic,
-    /// DNS over gRPC.
-    Grpc,
-    /// DNS over HTTPS, RFC 8484.
-    Https,
-    /// DNS over HTTPS with HTTP/3.
-    Https3,
-    /// DNS over a Unix socket.
-    Unix,
-}
-
-impl Transport {
-    const ALL: [Self; 7] = [Self::Dns, Self::Tls, Self::Quic, Self::Grpc, Self::Https, Self::Https3, Self::Unix];
-
-    /// The scheme, without `://`.
-    pub const fn scheme(self) -> &'static str {
-        match self {
-            Self::Dns => "dns",
-            Self::Tls => "tls",
-            Self::Quic => "quic",
-            Self::Grpc => "grpc",
-            Self::Https => "https",
-            Self::Https3 => "https3",
-            Self::Unix => "unix",
-        }
-    }
-
-    /// The port where none is written; `None` for Unix sockets.
-    pub const fn default_port(self) -> Option<&'static str> {
-        match self {
-            Self::Dns => Some("53"),
-            Self::Tls | Self::Quic => Some("853"),
-            Self::Grpc | Self::Https | Self::Https3 => Some("443"),
-            Self::Unix => None,
-        }
-    }
-
-    /// Splits the scheme off; a text without a known one is [`Transport::Dns`] as a whole.
-    pub fn split(text: &str) -> (Self, &str) {
-        Self::ALL
-            .into_iter()
-            .find_map(|transport| {
-                let rest = text.strip_prefix(transport.scheme())?.strip_prefix("://")?;
-                Some((transport, rest))
-            })
-            .unwrap_or((Self::Dns, text))
-    }
-}
+/// The port of plain DNS, which a Corefile's keys take from a flag and upstreams do not.
+const PLAIN_PORT: &str = "53";
 
 /// What an argument of `forward` and its like turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,7 +58,8 @@ pub fn host_port_or_file(text: &str) -> Result<HostPortOrFile, UpstreamError> {
     if host.is_empty() {
         return Err(UpstreamError::InvalidAddress(text.to_owned()));
     }
-    let Some(port) = transport.default_port() else {
+    let port = if transport == Transport::Dns { Some(PLAIN_PORT) } else { transport.default_port() };
+    let Some(port) = port else {
         return Ok(HostPortOrFile::Address(text.to_owned()));
     };
     if let Ok((address, _)) = split_host_port(host) {

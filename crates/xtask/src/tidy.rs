@@ -16,7 +16,7 @@ const FILE_LINES_MAX: usize = 800;
 const ALLOWED: [(&str, &[&str]); 12] = [
     ("corefile", &[]),
     ("core", &["corefile"]),
-    ("gocompat", &[]),
+    ("gocompat", &["corefile"]),
     ("cluster", &["core", "corefile", "gocompat"]),
     ("upstream", &["core", "corefile", "gocompat"]),
     ("server", &["core", "corefile"]),
