@@ -67,6 +67,12 @@ impl Log {
         Self { plugin: Some(plugin), ..self.clone() }
     }
 
+    /// The same log without a plugin's name, for lines that CoreDNS writes so.
+    #[must_use]
+    pub fn without_plugin(&self) -> Self {
+        Self { plugin: None, ..self.clone() }
+    }
+
     /// The same sink with a debug switch of its own.
     #[must_use]
     pub fn for_instance(&self) -> Self {

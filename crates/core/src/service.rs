@@ -1,5 +1,6 @@
 //! What plugins do beside answering queries: start and stop work, tell whether they are ready, answer HTTP.
 
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -126,6 +127,60 @@ pub enum SiteClose {
     After,
 }
 
+/// What a side HTTP listener with TLS asks of its clients' certificates. The names are those of Go's `crypto/tls`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// Nothing. `NoClientCert`.
+    #[default]
+    None,
+    /// One is asked for, none need be given, none is verified. `RequestClientCert`.
+    Request,
+    /// One must be given, none is verified. `RequireAnyClientCert`.
+    RequireAny,
+    /// None need be given; one that is given is verified. `VerifyClientCertIfGiven`.
+    VerifyIfGiven,
+    /// One must be given and is verified. `RequireAndVerifyClientCert`.
+    RequireAndVerify,
+}
+
+/// The versions of TLS that a side HTTP listener speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsVersions {
+    /// 1.2 and 1.3.
+    #[default]
+    Both,
+    /// 1.2 alone.
+    Only12,
+    /// 1.3 alone.
+    Only13,
+}
+
+/// How a side HTTP listener speaks TLS.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HttpTls {
+    /// The certificate and what leads from it to its root, PEM.
+    pub chain: Vec<u8>,
+    /// The certificate's private key, PEM. It is not shown by `Debug`.
+    pub key: Vec<u8>,
+    /// What is asked of clients.
+    pub client_auth: ClientAuth,
+    /// The roots against which clients' certificates are verified, PEM; empty unless `client_auth` verifies.
+    pub client_roots: Vec<u8>,
+    /// The versions spoken.
+    pub versions: TlsVersions,
+}
+
+impl fmt::Debug for HttpTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpTls")
+            .field("chain_octets", &self.chain.len())
+            .field("client_auth", &self.client_auth)
+            .field("client_roots_octets", &self.client_roots.len())
+            .field("versions", &self.versions)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A path of a side HTTP listener. Sites with equal addresses share a listener; the first to claim a path keeps it.
 #[derive(Clone)]
 pub struct HttpSite {
@@ -137,10 +192,33 @@ pub struct HttpSite {
     pub path: &'static str,
     /// What answers.
     pub handler: Arc<dyn HttpHandler>,
+    /// How the listener speaks TLS, if it does. Of sites with equal addresses the first one's counts.
+    pub tls: Option<HttpTls>,
     /// What happens when the address cannot be had.
     pub on_failure: BindFailure,
     /// When the listener closes at the end.
     pub close: SiteClose,
     /// Where the Corefile asks for it.
     pub span: Option<Span>,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn debug_output_does_not_show_the_key() {
+        let tls = HttpTls {
+            chain: b"certificate".to_vec(),
+            key: b"secret".to_vec(),
+            client_auth: ClientAuth::None,
+            client_roots: Vec::new(),
+            versions: TlsVersions::Both,
+        };
+        assert_eq!(
+            format!("{tls:?}"),
+            "HttpTls { chain_octets: 11, client_auth: None, client_roots_octets: 0, versions: Both, .. }"
+        );
+    }
 }

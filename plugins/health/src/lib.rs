@@ -30,6 +30,7 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
         addr: config.addr.clone(),
         path: "/health",
         handler: Arc::new(|| HttpReply::text(200, "OK")),
+        tls: None,
         on_failure: BindFailure::Fatal,
         close: SiteClose::After,
         span: config.span,

@@ -17,12 +17,23 @@ pub(crate) struct Config {
     pub(crate) span: Option<Span>,
     /// Where the Corefile asks for metrics of Go's runtime.
     pub(crate) runtime_metrics: Option<Span>,
+    /// The web configuration file.
+    pub(crate) tls: Option<WebFile>,
+}
+
+/// A web configuration file as the Corefile names it.
+#[derive(Debug)]
+pub(crate) struct WebFile {
+    /// The path; relative ones are below the working directory, whatever `root` says.
+    pub(crate) path: String,
+    /// Where the Corefile names it.
+    pub(crate) span: Option<Span>,
 }
 
 impl Config {
     /// Reads every occurrence of the directive; there may be only one.
     pub(crate) fn parse(mut words: Cursor<'_>) -> Result<Self, Diagnostic> {
-        let mut config = Self { addr: ADDR.to_owned(), span: None, runtime_metrics: None };
+        let mut config = Self { addr: ADDR.to_owned(), span: None, runtime_metrics: None, tls: None };
         let mut times = 0;
         while words.next() {
             if times > 0 {
@@ -52,13 +63,14 @@ impl Config {
                 self.runtime_metrics = words.span();
                 if words.remaining_args().is_empty() { Ok(()) } else { Err(words.arg_err()) }
             }
-            "tls" => {
-                let error = words.err("tls is not supported by this build");
-                match words.remaining_args()[..] {
-                    [_] => Err(error.with_help("let a proxy in front of the metrics page speak TLS")),
-                    _ => Err(words.arg_err()),
+            "tls" if self.tls.is_some() => Err(words.err("tls block already specified")),
+            "tls" => match words.remaining_args()[..] {
+                [path] => {
+                    self.tls = Some(WebFile { path: path.to_owned(), span: words.span() });
+                    Ok(())
                 }
-            }
+                _ => Err(words.arg_err()),
+            },
             other => {
                 let error = words.err(format!("unknown option: {other}"));
                 Err(words.with_nearest(error, &["runtime_metrics", "tls"]))

@@ -4,18 +4,23 @@ mod config;
 mod enabled;
 mod process;
 mod series;
+mod web;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use catena_core::metrics::RequestMetrics;
 use catena_core::prelude::*;
-use catena_core::{BindFailure, Body, HttpReply, HttpSite, Metrics, PerServer, SiteClose, is_unwritten};
+use catena_core::{
+    BindFailure, Body, HttpReply, HttpSite, Log, Metrics, PerServer, Service, SiteClose, StartContext, is_unwritten,
+};
 use prometheus::{Encoder, TextEncoder};
 
-use crate::config::Config;
+use crate::config::{Config, WebFile};
 use crate::enabled::{Enabled, Latch};
 use crate::process::ProcessCollector;
 use crate::series::{Places, ZoneSeries};
+use crate::web::Web;
 
 /// The entry for the plugin list.
 pub const PLUGIN: PluginDef = PluginDef::new("prometheus", setup);
@@ -48,17 +53,7 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
         .with_label_values(&[version.as_str(), option_env!("CATENA_REVISION").unwrap_or_default(), RUST])
         .set(1.0);
 
-    let shown = Arc::clone(&metrics);
-    cx.http(HttpSite {
-        plugin: "prometheus",
-        addr: config.addr,
-        path: "/metrics",
-        handler: Arc::new(move || page(&shown)),
-        on_failure: BindFailure::Log("Failed to start metrics handler"),
-        close: SiteClose::Before,
-        span: config.span,
-    });
-
+    show_page(cx, config, &metrics)?;
     let enabled = Arc::new(Enabled::new(&metrics, cx.shared::<Latch>()));
     let names = Arc::clone(&enabled);
     let zones: Vec<Zone> = cx.zones().iter().cloned().collect();
@@ -70,6 +65,61 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
         Ok(Prometheus { places, requests, series: PerServer::new() })
     });
     Ok(())
+}
+
+/// Puts the page on its address, unless the file that says how is not there.
+fn show_page(cx: &mut Setup<'_>, config: Config, metrics: &Arc<Metrics>) -> Result<(), Diagnostic> {
+    let tls = match config.tls {
+        None => None,
+        Some(file) => match read_web(cx, &file)? {
+            Web::Missing => {
+                cx.service(Arc::new(NoPage { path: file.path, log: cx.log().without_plugin() }));
+                return Ok(());
+            }
+            Web::Plain => None,
+            Web::Tls(tls) => Some(tls),
+        },
+    };
+    let shown = Arc::clone(metrics);
+    cx.http(HttpSite {
+        plugin: "prometheus",
+        addr: config.addr,
+        path: "/metrics",
+        handler: Arc::new(move || page(&shown)),
+        tls,
+        on_failure: BindFailure::Log("Failed to start metrics handler"),
+        close: SiteClose::Before,
+        span: config.span,
+    });
+    Ok(())
+}
+
+fn read_web(cx: &mut Setup<'_>, file: &WebFile) -> Result<Web, Diagnostic> {
+    let at = |diagnostic: Diagnostic| match file.span {
+        Some(span) => diagnostic.with_span(span),
+        None => diagnostic,
+    };
+    let web = web::read(Path::new(&file.path), |path| cx.read_file(path));
+    let web = web.map_err(|reason| at(Diagnostic::error(format!("Failed to start HTTPS metrics server: {reason}"))))?;
+    if web == Web::Plain {
+        let warning = "plugin/prometheus: TLS config is not present: the metrics page is served without TLS";
+        cx.warn(at(Diagnostic::warning(warning)));
+    }
+    Ok(web)
+}
+
+/// Tells that there is no metrics page, for there is no web configuration file.
+struct NoPage {
+    path: String,
+    log: Log,
+}
+
+#[async_trait]
+impl Service for NoPage {
+    async fn start(&self, _cx: &StartContext<'_>) -> Result<(), Diagnostic> {
+        self.log.error(format_args!("TLS config file does not exist: {}", self.path));
+        Ok(())
+    }
 }
 
 fn page(metrics: &Metrics) -> HttpReply {

@@ -199,6 +199,48 @@ fn runtime_metrics_are_told_to_be_none() {
     assert!(kit.warnings[0].contains("runtime_metrics has no effect"), "{:?}", kit.warnings);
 }
 
+fn with_tls(web: Option<&str>) -> Result<Kit, Vec<(Diagnostic, String)>> {
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let mut recipe = Recipe::new([PLUGIN, ANSWERING], ". {\nprometheus {\n tls conf/web.yml\n}\nanswering\n}\n")
+        .file("conf/cert.pem", &pair.cert.pem())
+        .file("conf/key.pem", &pair.signing_key.serialize_pem());
+    if let Some(text) = web {
+        recipe = recipe.file("conf/web.yml", text);
+    }
+    recipe.build()
+}
+
+#[test]
+fn the_page_has_the_tls_settings_of_the_web_configuration_file() {
+    let kit = with_tls(Some("tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n")).ok().unwrap();
+    let tls = kit.instance().sites[0].tls.as_ref().unwrap();
+    assert!(tls.chain.starts_with(b"-----BEGIN CERTIFICATE"));
+    assert!(kit.warnings.is_empty() && kit.log.lines().is_empty());
+}
+
+#[test]
+fn without_the_web_configuration_file_there_is_an_error_line_and_no_page() {
+    let kit = with_tls(None).ok().unwrap();
+    assert!(kit.instance().sites.is_empty());
+    assert_eq!(kit.log.lines(), ["[ERROR] TLS config file does not exist: conf/web.yml"]);
+}
+
+#[test]
+fn a_web_configuration_file_that_cannot_be_used_is_an_error_that_shows_the_line_of_the_corefile() {
+    let errors = with_tls(Some("tls_server_config:\n  cert_file: cert.pem\n  key: x\n  keys: y\n")).err().unwrap();
+    let (diagnostic, shown) = &errors[0];
+    let told = "plugin/prometheus: Failed to start HTTPS metrics server: conf/web.yml:4: field keys not found in tls_server_config";
+    assert_eq!(diagnostic.one_line(), told);
+    assert!(shown.contains("tls conf/web.yml"), "{shown}");
+}
+
+#[test]
+fn a_web_configuration_file_without_tls_gives_a_plain_page_and_a_warning() {
+    let kit = with_tls(Some("# nothing yet\n")).ok().unwrap();
+    assert_eq!(kit.instance().sites[0].tls, None);
+    assert!(kit.warnings[0].contains("served without TLS"), "{:?}", kit.warnings);
+}
+
 #[test]
 fn mistakes_are_told() {
     let wrong = |body: &str, line: u32, message: &str| {
@@ -213,6 +255,7 @@ fn mistakes_are_told() {
     wrong("prometheus :1 :2", 2, "Wrong argument count or unexpected line ending after ':2'");
     wrong("prometheus {\n runtime_metrics all\n}", 3, "Wrong argument count or unexpected line ending after 'all'");
     wrong("prometheus {\n tls\n}", 3, "Wrong argument count or unexpected line ending after 'tls'");
-    wrong("prometheus {\n tls web.yml\n}", 3, "tls is not supported by this build");
+    wrong("prometheus {\n tls a b\n}", 3, "Wrong argument count or unexpected line ending after 'b'");
+    wrong("prometheus {\n tls a\n tls b\n}", 4, "tls block already specified");
     wrong("prometheus {\n histograms off\n}", 3, "unknown option: histograms");
 }

@@ -31,6 +31,7 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
         addr: config.addr,
         path: "/ready",
         handler: Arc::new(move || respond(&watched, &log)),
+        tls: None,
         on_failure: BindFailure::Silent,
         close: SiteClose::Before,
         span: config.span,

@@ -14,10 +14,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-use super::Sites;
+use super::{Current, tls};
 
 /// The most connections of a listener; further ones wait in the kernel.
 pub const CONNECTIONS_MAX: usize = 128;
@@ -33,7 +34,7 @@ pub const CONNECTION_LIFE_MAX: Duration = Duration::from_secs(60);
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// Accepts until told to stop. Connections then end after the request at hand.
-pub(super) async fn accept(socket: std::net::TcpListener, sites: Arc<Sites>, mut stopped: watch::Receiver<()>) {
+pub(super) async fn accept(socket: std::net::TcpListener, served: Arc<Current>, mut stopped: watch::Receiver<()>) {
     let Ok(listener) = TcpListener::from_std(socket) else { return };
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -50,18 +51,30 @@ pub(super) async fn accept(socket: std::net::TcpListener, sites: Arc<Sites>, mut
             tokio::time::sleep(ACCEPT_REST).await;
             continue;
         };
-        let (sites, stopped) = (Arc::clone(&sites), stopped.clone());
+        let (served, stopped) = (Arc::clone(&served), stopped.clone());
         #[expect(clippy::disallowed_methods, reason = "connections outlive instances; they end with the listener")]
         tokio::spawn(async move {
-            connection(stream, sites, stopped).await;
+            connection(stream, served, stopped).await;
             drop(permit);
         });
     }
 }
 
-async fn connection(stream: TcpStream, sites: Arc<Sites>, mut stopped: watch::Receiver<()>) {
+async fn connection(stream: TcpStream, served: Arc<Current>, mut stopped: watch::Receiver<()>) {
+    let acceptor = served.load().tls.clone();
+    let Some(acceptor) = acceptor else { return talk(stream, served, stopped).await };
+    let shaken = tokio::select! {
+        shaken = tls::shake_hands(&acceptor, stream) => shaken,
+        _ = stopped.changed() => return,
+    };
+    if let Some(stream) = shaken {
+        talk(stream, served, stopped).await;
+    }
+}
+
+async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, served: Arc<Current>, mut stopped: watch::Receiver<()>) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = respond(&sites.load(), request.uri().path());
+        let response = respond(&served.load().sites, request.uri().path());
         async move { Ok::<_, Infallible>(response) }
     });
     let mut builder = http1::Builder::new();

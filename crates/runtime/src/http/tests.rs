@@ -14,6 +14,7 @@ fn site(plugin: &'static str, addr: &str, path: &'static str, body: &'static str
         addr: addr.to_owned(),
         path,
         handler: Arc::new(move || HttpReply::text(200, body)),
+        tls: None,
         on_failure: BindFailure::Fatal,
         close: SiteClose::After,
         span: None,

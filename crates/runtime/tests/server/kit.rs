@@ -31,6 +31,7 @@ const PAGE: PluginDef = PluginDef::new("page", |cx| {
         addr: "127.0.0.1:0".to_owned(),
         path: "/",
         handler: Arc::new(move || HttpReply::text(200, body.clone())),
+        tls: None,
         on_failure: BindFailure::Fatal,
         close: SiteClose::After,
         span: None,
