@@ -14,6 +14,7 @@ use catena_runtime::{
     Text, available_workers, complain, go_date, install_panic_hook, run, version_lines,
 };
 use catena_stock::COREDNS_DIRECTIVES;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::PRODUCT;
 use crate::check::check;
@@ -67,6 +68,7 @@ fn plugin_lines(builder: &Builder) -> String {
 
 fn serve(builder: Builder, flags: &Flags) -> ExitCode {
     install_panic_hook();
+    raise_descriptor_limit();
     let output = match Output::start(flags.log_format, std::io::stdout()) {
         Ok(output) => output,
         Err(error) => return fail(&error.to_string()),
@@ -111,6 +113,13 @@ fn serve(builder: Builder, flags: &Flags) -> ExitCode {
     output.flush();
     runtime.shutdown_background();
     ExitCode::from(code)
+}
+
+/// Lets the process open as many files and sockets as it is allowed to, as every Go program does. Shells and service managers start with
+/// 1024, which is meant for select(2). Without leave to it the limit stays as it is.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 fn fail(line: &str) -> ExitCode {

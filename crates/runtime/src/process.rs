@@ -11,11 +11,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::banner::{version_lines, zone_lines};
 use crate::load::Failure;
-use crate::server::{Options, Server};
+use crate::server::{Options, Server, listens};
 use crate::sink::Output;
 use crate::system::go_error;
 
-/// The exit code of a server that was told to end and did.
+/// The exit code of a server that was told to end and did, and of one that has nothing to listen on.
 pub const EXIT_ENDED: u8 = 0;
 /// The exit code of a server that could not start, or that a plugin ended.
 pub const EXIT_FATAL: u8 = 1;
@@ -70,6 +70,13 @@ pub async fn run(options: Options, process: &ProcessOptions, output: &Arc<Output
         for line in version_lines(&product) {
             output.plain(&line);
         }
+    }
+    if !listens(&*server.instance().await) {
+        log.warning("Nothing is listened on: no server block leaves an address. The process ends");
+        server.end_services().await;
+        pidfile.remove();
+        server.close().await;
+        return EXIT_ENDED;
     }
     tokio::select! {
         // A look that is under way when the process ends is finished or forgotten as a whole: it runs as a task of its own.

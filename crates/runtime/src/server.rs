@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use catena_core::{
     BuildContext, Clock, Diagnostic, Env, Exit, Files, Instance, Interfaces, ListenAddr, Log, Metrics, PluginList,
-    Spawner,
+    Spawner, Transport,
 };
 use catena_server::{Bound, Context, Generation, Limits, Workers, bind};
 use futures_util::FutureExt;
@@ -323,6 +323,10 @@ async fn make_ready(
     }
     let fault = |diagnostic: Diagnostic| Failure::of(std::slice::from_ref(&diagnostic), &sources);
     let instance = Arc::new(draft.resolve(&*options.interfaces).map_err(fault)?);
+    if !listens(&instance) && before.is_some_and(|running| listens(&running.instance)) {
+        // Who starts so ends at once; who answers goes on.
+        return Err(Failure::plain("nothing would be listened on"));
+    }
     let tasks = Tasks::new(Handle::current());
     let spawner: Arc<dyn Spawner> = Arc::<Tasks>::clone(&tasks);
     let surroundings = Surroundings { interfaces: &*options.interfaces, spawner: &spawner, exit: &options.exit };
@@ -340,6 +344,11 @@ async fn make_ready(
     let interval = instance.settings.reload.map(crate::watch::interval);
     let facts = Facts { hash, interval, built_in: text.built_in };
     Ok(Ready { running: Running { instance, tasks, services, bound, facts, text: text.clone() }, http })
+}
+
+/// Whether an instance has an address that a socket is opened for; `unix://` keys open none.
+pub(crate) fn listens(instance: &Instance) -> bool {
+    instance.listeners().iter().any(|listener| listener.addr.transport != Transport::Unix)
 }
 
 fn set_up(

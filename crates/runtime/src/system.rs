@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 use std::time::{Instant, SystemTime};
 
@@ -32,6 +33,10 @@ pub struct Disk;
 
 impl Files for Disk {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        // Opening a pipe waits for whoever writes to it, so what it is has to be known before.
+        if !is_read_at_once(&std::fs::metadata(path)?) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
         read_bounded(path, FILE_OCTETS_MAX)
     }
 
@@ -44,6 +49,14 @@ impl Files for Disk {
             std::fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
         names.collect()
     }
+}
+
+/// The number of `/dev/null`, the one device that stands for a file without anything in it.
+const NULL_DEVICE: u64 = 0x103;
+
+/// Whether reading ends without anybody else's help, or fails at once as for a directory.
+fn is_read_at_once(found: &std::fs::Metadata) -> bool {
+    found.is_file() || found.is_dir() || found.file_type().is_char_device() && found.rdev() == NULL_DEVICE
 }
 
 /// Reads a file that has at most so many octets.
@@ -102,6 +115,21 @@ mod tests {
         std::fs::write(&path, [0_u8; 10]).unwrap();
         assert_eq!(read_bounded(&path, 10).unwrap().len(), 10);
         assert_eq!(read_bounded(&path, 9).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn what_has_no_end_of_its_own_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let socket = dir.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for path in [&pipe, &socket, Path::new("/dev/zero")] {
+            assert_eq!(Disk.read(path).unwrap_err().to_string(), "not a regular file");
+        }
+        assert_eq!(Disk.read(Path::new("/dev/null")).unwrap(), b"");
+        assert_eq!(Disk.read(dir.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        assert_eq!(Disk.read(&dir.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -109,6 +109,11 @@ impl Source {
     }
 
     fn check_file(&self) -> io::Result<()> {
+        let found = std::fs::metadata(&self.path)?;
+        if !found.is_file() && !found.is_dir() {
+            // Opening a pipe waits for whoever writes to it.
+            return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
+        }
         let file = File::open(&self.path)?;
         let metadata = file.metadata()?;
         let stamp = Stamp::of(&metadata);

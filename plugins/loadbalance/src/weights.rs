@@ -90,6 +90,10 @@ fn item(address: &str, weight: &str, file: &str) -> Result<(IpAddr, u8), String>
 
 /// Reads the file, a little more than allowed at most, so that [`Weights::parse`] can tell.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        // Opening a pipe waits for whoever writes to it.
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
     let mut contents = Vec::new();
     File::open(path)?.take(FILE_OCTETS_MAX as u64 + 1).read_to_end(&mut contents)?;
     Ok(contents)

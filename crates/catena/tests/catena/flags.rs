@@ -22,6 +22,34 @@ fn further_words_are_refused_with_the_date() {
 }
 
 #[test]
+fn a_pipe_without_a_writer_is_told_and_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(dir.path().join("pipe")).status().unwrap().success());
+    let looked = |directive: &str| {
+        run_in(dir.path(), &["check", "-"], &format!(".:0 {{\n root {}\n {directive}\n}}\n", dir.path().display()))
+    };
+    let import = looked(&format!("import {}", dir.path().join("pipe").display()));
+    assert_eq!(import.status.code(), Some(1));
+    assert!(text(&import.stdout).contains("not a regular file"), "{}", text(&import.stdout));
+    assert_eq!(looked(&format!("forward . {}", dir.path().join("pipe").display())).status.code(), Some(1));
+    assert_eq!(looked("hosts pipe").status.code(), Some(0), "the file may be another one later");
+}
+
+#[test]
+fn the_corefile_may_be_a_pipe() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::write(pipe, ".:0 {\n whoami\n}\n")
+    });
+    let output = run(&["check", pipe.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    writer.join().unwrap().unwrap();
+}
+
+#[test]
 fn version_and_plugins_are_told_on_standard_output() {
     let version = run(&["-version"]);
     let lines: Vec<String> = text(&version.stdout).lines().map(str::to_owned).collect();

@@ -46,7 +46,21 @@ impl Program {
         if !corefile.is_empty() {
             std::fs::write(dir.path().join("Corefile"), corefile).unwrap();
         }
-        let mut child = command(dir.path(), args).stdin(Stdio::null()).spawn().unwrap();
+        Self::listen_to(command(dir.path(), args), dir)
+    }
+
+    /// The same with so few descriptors allowed, where more could be had.
+    pub(crate) fn start_limited(corefile: &str, descriptors: u64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("Corefile"), corefile).unwrap();
+        let mut shell = Command::new("sh");
+        let script = format!("ulimit -S -n {descriptors} && exec {}", env!("CARGO_BIN_EXE_catena"));
+        shell.current_dir(dir.path()).args(["-c", &script]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::listen_to(shell, dir)
+    }
+
+    fn listen_to(mut command: Command, dir: tempfile::TempDir) -> Self {
+        let mut child = command.stdin(Stdio::null()).spawn().unwrap();
         let (send, lines) = channel();
         let output = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));

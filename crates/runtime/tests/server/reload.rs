@@ -39,6 +39,18 @@ async fn a_corefile_without_a_server_block_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_corefile_that_listens_nowhere_changes_nothing() {
+    let kit = Kit::start(".:0 {\n whoami\n}").await;
+    let addr = kit.addr().await;
+    let failure = kit.replace("unix://x {\n first y\n}").await.unwrap_err();
+    assert!(failure.line.ends_with("nothing would be listened on"), "{}", failure.line);
+    assert!(kit.log.lines().iter().any(|line| line == "[ERROR] Restart failed: nothing would be listened on"));
+    assert!(!kit.log.lines().iter().any(|line| line.contains("start y")));
+    assert_eq!((kit.addr().await, ask(addr).await), (addr, Some(0)));
+    kit.end().await;
+}
+
+#[tokio::test]
 async fn a_taken_port_changes_nothing() {
     let kit = Kit::start(".:0 {\n first x\n whoami\n page old\n}").await;
     let taken = std::net::TcpListener::bind("[::]:0").unwrap();
