@@ -40,8 +40,8 @@ pub use name::{Fallthrough, InlineName, LabelStarts, OwnedName, Zone, Zones};
 pub use plugin::{Blame, Body, Error, Link, Next, Plugin, Reply, Rest, Run, is_unwritten};
 pub use query::{Arrival, Edns, LOOKUP_DEPTH_MAX, Protocol, Query, Question, Slot, UDP_SIZE_MIN, edns_options};
 pub use service::{
-    BindFailure, ClientAuth, Exit, HttpHandler, HttpReply, HttpSite, HttpTls, Interfaces, Readiness, Service, SiteClose,
-    StartContext, TlsVersions,
+    BindFailure, ClientAuth, Exit, HttpHandler, HttpReply, HttpSite, HttpTls, Interfaces, Readiness, Service,
+    SiteClose, StartContext, TlsVersions,
 };
 pub use setup::{BuildContext, Linked, PluginDef, PluginList, Setup, SetupFn};
 
