@@ -86,7 +86,7 @@ fn parsed(text: &Text, directives: &[&str], files: &dyn Files) -> Parsed {
 /// Reads and sets up a configuration. Opens nothing.
 ///
 /// # Errors
-/// Everything that is wrong with it; the warnings are lost then, except through [`check`].
+/// Everything that is wrong with it; the warnings are lost then, except through [`examine`].
 pub fn load(
     text: &Text,
     plugins: &PluginList,
