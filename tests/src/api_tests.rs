@@ -22,9 +22,15 @@ const PODS: &str = "\
 ";
 const D: &str = "{apiVersion: v1, kind: Pod, metadata: {name: d}}";
 
+/// Another test may take the port that was found free before the cluster has it.
 async fn cluster() -> (Cluster, u16) {
-    let port = Ports::default().take().unwrap();
-    (Cluster::start(PODS, port).await.unwrap(), port)
+    for _ in 0..10 {
+        let port = Ports::default().take().unwrap();
+        if let Ok(cluster) = Cluster::start(PODS, port).await {
+            return (cluster, port);
+        }
+    }
+    panic!("there is no free port");
 }
 
 async fn get(port: u16, path: &str) -> (u16, Json) {
