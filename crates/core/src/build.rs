@@ -4,13 +4,11 @@ use std::hash::Hasher;
 use std::sync::Arc;
 
 use catena_corefile::{Corefile, Diagnostic, Directive, ServerBlock, Token, parse_key};
-use domain::base::iana::OptRcode as Rcode;
 
 use crate::block::Block;
 use crate::instance::{Draft, Instance};
 use crate::name::{Zone, Zones};
-use crate::plugin::{Error, Link, Next, Plugin, Reply};
-use crate::query::Query;
+use crate::plugin::Link;
 use crate::setup::{
     BlockDraft, BlockView, BuildContext, InstanceDraft, LinkDraft, Linked, PluginDef, PluginList, Setup, fingerprint_of,
 };
@@ -216,25 +214,4 @@ fn link(
         }));
     }
     blocks
-}
-
-/// A chain of one plugin, for tests of plugins that need what comes after them.
-pub struct Fixed<F>(pub F);
-
-#[async_trait::async_trait]
-impl<F: Fn(&mut Query) -> Reply + Send + Sync + 'static> Plugin for Fixed<F> {
-    async fn serve(&self, query: &mut Query, _next: Next<'_>) -> Reply {
-        (self.0)(query)
-    }
-}
-
-/// REFUSED without a message, for queries that nothing here is responsible for.
-pub(crate) fn refused() -> Reply {
-    Reply::status(Rcode::REFUSED)
-}
-
-/// SERVFAIL for a message that has no question.
-#[must_use]
-pub fn no_question() -> Reply {
-    Reply::fail(Error::client(Rcode::SERVFAIL, "dns: no question"))
 }

@@ -327,9 +327,9 @@ impl Instance {
     }
 
     fn block_for(&self, query: &mut Query) -> Result<&Arc<Block>, Reply> {
-        let Some(listener) = self.listeners.get(query.listener()) else { return Err(crate::build::refused()) };
+        let Some(listener) = self.listeners.get(query.listener()) else { return Err(refused()) };
         if query.qclass() != Class::IN && !listener.every_class {
-            return Err(crate::build::refused());
+            return Err(refused());
         }
         if query.edns().is_some_and(|edns| edns.version != 0) {
             return Err(bad_version(query));
@@ -338,9 +338,14 @@ impl Instance {
         match listener.route(question.lower().as_slice(), question.labels(), question.qtype()) {
             // A zone without a chain refuses, and no shorter zone is tried.
             Some(block) if !block.links.is_empty() => Ok(block),
-            _ => Err(crate::build::refused()),
+            _ => Err(refused()),
         }
     }
+}
+
+/// REFUSED without a message, for queries that nothing here is responsible for.
+fn refused() -> Reply {
+    Reply::status(Rcode::REFUSED)
 }
 
 /// RFC 6891 section 6.1.3. CoreDNS replies with a size of 0 and without DO.

@@ -25,7 +25,7 @@ pub mod wire;
 pub use answer::{ANSWER_OCTETS_MAX, Answer, Entry, Record, ReplyEdns, SECTION_RECORDS_MAX, SECTIONS, Section, flags};
 pub use async_trait::async_trait;
 pub use block::{BindSpec, Block, BlockSettings, InstanceSettings, NamedService, ReloadSettings};
-pub use build::{Built, DIAGNOSTICS_MAX, DIRECTIVE_ERRORS_MAX, Fixed, build, no_question};
+pub use build::{Built, DIAGNOSTICS_MAX, DIRECTIVE_ERRORS_MAX, build};
 pub use catena_corefile as corefile;
 pub use catena_corefile::{Address, Cursor, Diagnostic, Files, Span, Transport};
 pub use clock::{Clock, Spawner, Task};
@@ -37,7 +37,7 @@ pub use intake::Intake;
 pub use log::{Level, Log, LogSink, NoLog};
 pub use metrics::{Metrics, PerServer};
 pub use name::{Fallthrough, InlineName, LabelStarts, OwnedName, Zone, Zones};
-pub use plugin::{Blame, Body, Error, Link, Next, Plugin, Reply, Rest, Run, is_unwritten};
+pub use plugin::{Blame, Body, Error, Fixed, Link, Next, Plugin, Reply, Rest, Run, is_unwritten};
 pub use query::{Arrival, Edns, LOOKUP_DEPTH_MAX, Protocol, Query, Question, Slot, UDP_SIZE_MIN, edns_options};
 pub use service::{
     BindFailure, ClientAuth, Exit, HttpHandler, HttpReply, HttpSite, HttpTls, Interfaces, Readiness, Service,

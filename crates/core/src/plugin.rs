@@ -178,6 +178,16 @@ impl Error {
     }
 }
 
+/// A plugin that is one function, for what ends a chain in tests.
+pub struct Fixed<F>(pub F);
+
+#[async_trait]
+impl<F: Fn(&mut Query) -> Reply + Send + Sync + 'static> Plugin for Fixed<F> {
+    async fn serve(&self, query: &mut Query, _next: Next<'_>) -> Reply {
+        (self.0)(query)
+    }
+}
+
 /// A plugin in its place in the chain.
 pub struct Link {
     /// The directive's name.

@@ -10,7 +10,7 @@ use catena_corefile::Transport;
 use domain::base::Name;
 use domain::base::iana::{Class, Opcode, Rtype};
 
-use crate::answer::{Answer, Section, flags};
+use crate::answer::{Answer, flags};
 use crate::clock::Clock;
 use crate::instance::Env;
 use crate::name::{self, InlineName, LabelStarts, OwnedName};
@@ -549,12 +549,5 @@ impl Inner {
             let ttl = u32::from(edns.version) << 16 | u32::from(edns.flags);
             crate::finish::write_opt(out, edns.udp_size, ttl, &edns.options);
         }
-    }
-}
-
-impl Reply {
-    /// The records of the answer section, if there is a message.
-    pub fn answer_records(&self) -> impl Iterator<Item = crate::Record<'_>> {
-        self.answer().into_iter().flat_map(|answer| answer.records(Section::Answer))
     }
 }

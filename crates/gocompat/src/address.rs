@@ -1,5 +1,6 @@
 //! Go's `net` and `net/netip` texts: host and port, addresses, CIDR networks.
 
+use catena_corefile::{Cursor, Diagnostic, Token};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -205,6 +206,22 @@ impl Cidr {
 impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.network, self.prefix_len)
+    }
+}
+
+/// Takes the words on a directive's line as the address of a side listener, `HOST:PORT`, if there is one (CoreDNS: plugins/health, ready
+/// and metrics).
+///
+/// # Errors
+/// More than one word, or one that is no address: Go's words, without the place in them.
+pub fn listen_address<'a>(words: &mut Cursor<'a>) -> Result<Option<&'a Token>, Diagnostic> {
+    match words.remaining_tokens()[..] {
+        [] => Ok(None),
+        [addr] => match split_host_port(&addr.text) {
+            Ok(_) => Ok(Some(addr)),
+            Err(error) => Err(Diagnostic::error(error.to_string()).at(addr)),
+        },
+        _ => Err(words.arg_err()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use catena_core::corefile::Transport;
-use catena_core::{Arrival, Env, Finished, Instance, Intake, Protocol, Query, finish, no_question};
+use catena_core::{Arrival, Env, Finished, Instance, Intake, Protocol, Query, Rcode, Reply, finish};
 
 /// Lets the instance answer a message, as if it had come over TCP from the local host. `None`: nothing is said.
 ///
@@ -28,7 +28,7 @@ pub(crate) async fn ask(env: Env, message: &[u8]) -> Option<Vec<u8>> {
         Intake::Drop => return None,
         Intake::Reject(reply) => return Some(reply),
         Intake::Serve => env.instance.serve(&mut query).await,
-        Intake::NoQuestion => no_question(),
+        Intake::NoQuestion => Reply::status(Rcode::SERVFAIL),
     };
     let mut out = Vec::new();
     (finish(&mut query, reply, &mut out) == Finished::Send).then_some(out)

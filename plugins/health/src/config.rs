@@ -2,7 +2,7 @@
 
 use catena_core::Span;
 use catena_core::prelude::*;
-use catena_gocompat::address::split_host_port;
+use catena_gocompat::address::listen_address;
 use catena_gocompat::duration::GoDuration;
 
 /// The address without an argument.
@@ -24,14 +24,9 @@ impl Config {
         let mut config = Self { addr: ADDR_DEFAULT.to_owned(), lameduck: GoDuration::ZERO, span: None };
         while words.next() {
             config.span = config.span.or(words.span());
-            match words.remaining_tokens()[..] {
-                [] => {}
-                [addr] => {
-                    split_host_port(&addr.text).map_err(|error| Diagnostic::error(error.to_string()).at(addr))?;
-                    config.addr = addr.text.to_string();
-                    config.span = Some(addr.span);
-                }
-                _ => return Err(words.arg_err()),
+            if let Some(addr) = listen_address(words)? {
+                config.addr = addr.text.to_string();
+                config.span = Some(addr.span);
             }
             while words.next_block() {
                 if words.val() != "lameduck" {

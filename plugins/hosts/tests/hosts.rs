@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use catena_core::Fixed;
 use catena_core::prelude::*;
 use catena_plugin_hosts::PLUGIN;
 use catena_testkit::{Kit, Recipe, check, check_config};
@@ -14,18 +15,9 @@ use catena_testkit::{Kit, Recipe, check, check_config};
 const BELOW: PluginDef = PluginDef::new("below", |cx| {
     let mut words = cx.cursor();
     while words.next() {}
-    cx.link(Below);
+    cx.link(Fixed(|q: &mut Query| Answer::to(q).with_rcode(Rcode::NXDOMAIN).into()));
     Ok(())
 });
-
-struct Below;
-
-#[async_trait]
-impl Plugin for Below {
-    async fn serve(&self, q: &mut Query, _next: Next<'_>) -> Reply {
-        Answer::to(q).with_rcode(Rcode::NXDOMAIN).into()
-    }
-}
 
 fn inline(properties: &str, script: &str) {
     check([PLUGIN, BELOW], &format!("hosts /nothing/hosts {{\n{properties}\n}}\nbelow"), script);

@@ -2,7 +2,7 @@
 
 use catena_core::Span;
 use catena_core::prelude::*;
-use catena_gocompat::address::split_host_port;
+use catena_gocompat::address::listen_address;
 
 /// Where metrics are shown, if the Corefile does not say.
 const ADDR: &str = "localhost:9153";
@@ -41,14 +41,9 @@ impl Config {
             }
             times += 1;
             config.span = words.span();
-            match words.remaining_args()[..] {
-                [] => {}
-                [addr] => {
-                    split_host_port(addr).map_err(|error| words.plain_err(error.to_string()))?;
-                    config.addr = addr.to_owned();
-                    config.span = words.span();
-                }
-                _ => return Err(words.arg_err()),
+            if let Some(addr) = listen_address(&mut words)? {
+                config.addr = addr.text.to_string();
+                config.span = Some(addr.span);
             }
             while words.next_block() {
                 config.property(&mut words)?;

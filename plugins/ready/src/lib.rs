@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use catena_core::prelude::*;
 use catena_core::{BindFailure, HttpReply, HttpSite, Log, Readiness, SiteClose};
-use catena_gocompat::address::split_host_port;
+use catena_gocompat::address::listen_address;
 
 /// The entry for the plugin list.
 pub const PLUGIN: PluginDef = PluginDef::new("ready", setup);
@@ -49,14 +49,9 @@ fn parse(words: &mut Cursor<'_>) -> Result<Config, Diagnostic> {
     let mut config = Config { addr: ADDR_DEFAULT.to_owned(), span: None, continuously: false };
     words.next();
     config.span = words.span();
-    match words.remaining_tokens()[..] {
-        [] => {}
-        [addr] => {
-            split_host_port(&addr.text).map_err(|error| Diagnostic::error(error.to_string()).at(addr))?;
-            config.addr = addr.text.to_string();
-            config.span = Some(addr.span);
-        }
-        _ => return Err(words.arg_err()),
+    if let Some(addr) = listen_address(words)? {
+        config.addr = addr.text.to_string();
+        config.span = Some(addr.span);
     }
     while words.next_block() {
         if words.val() != "monitor" {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use catena_core::Fixed;
 use catena_core::prelude::*;
 use catena_plugin_template::PLUGIN;
 use catena_testkit::{Ask, Kit, check, check_config, check_corefile};
@@ -10,15 +11,7 @@ use catena_testkit::{Ask, Kit, check, check_config, check_corefile};
 const BELOW: PluginDef = PluginDef::new("below", |cx| {
     let mut words = cx.cursor();
     while words.next() {}
-    cx.link(Below);
-    Ok(())
-});
-
-struct Below;
-
-#[async_trait]
-impl Plugin for Below {
-    async fn serve(&self, q: &mut Query, _next: Next<'_>) -> Reply {
+    cx.link(Fixed(|q: &mut Query| {
         let mut answer = Answer::to(q);
         if q.lower().to_string() == "target.example.net" {
             answer.set(flags::TC, q.qtype() == Rtype::AAAA);
@@ -26,8 +19,9 @@ impl Plugin for Below {
             return answer.into();
         }
         answer.with_rcode(Rcode::NXDOMAIN).into()
-    }
-}
+    }));
+    Ok(())
+});
 
 fn script(body: &str, script: &str) {
     check([PLUGIN, BELOW], &format!("{body}\nbelow"), script);
