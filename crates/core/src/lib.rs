@@ -20,6 +20,7 @@ mod plugin;
 mod query;
 mod service;
 mod setup;
+mod transfer;
 pub mod wire;
 
 pub use answer::{ANSWER_OCTETS_MAX, Answer, Entry, Record, ReplyEdns, SECTION_RECORDS_MAX, SECTIONS, Section, flags};
@@ -44,6 +45,7 @@ pub use service::{
     SiteClose, StartContext, TlsVersions,
 };
 pub use setup::{BuildContext, Linked, PluginDef, PluginList, Setup, SetupFn};
+pub use transfer::{Envelopes, Notifier, Outgoing, RecordRef, Transfer};
 
 /// What a plugin's file usually needs.
 pub mod prelude {
