@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use catena_corefile::{Address, Span};
 
+use crate::labels::{Labels, View};
 use crate::name::Zones;
 use crate::plugin::Link;
 use crate::service::{Readiness, Service};
@@ -30,6 +31,8 @@ pub struct BlockSettings {
     pub debug: bool,
     /// Panics are logged with their stack.
     pub stacktrace: bool,
+    /// The zones whose queries have labels; none: labels are off. CoreDNS: plugin/metadata.
+    pub label_zones: Option<Zones>,
 }
 
 /// What directives set for the instance as a whole.
@@ -76,6 +79,10 @@ pub struct Block {
     pub settings: BlockSettings,
     /// Equal for two blocks whose text and files are equal.
     pub fingerprint: u64,
+    /// Which queries the block takes; none: all of its zones.
+    pub view: Option<Arc<dyn View>>,
+    /// Who knows labels of queries, in the order of the plugin list.
+    pub labels: Vec<Arc<dyn Labels>>,
     /// What an unchanged successor of the block takes over.
     pub heirlooms: Vec<(&'static str, Arc<dyn Any + Send + Sync>)>,
 }

@@ -165,6 +165,9 @@ fn inspect_keys(index: usize, source: &ServerBlock, default_port: &str) -> Resul
         fingerprint: fingerprint_of(source),
         heirlooms: Vec::new(),
         late: Vec::new(),
+        offers: Vec::new(),
+        labels: Vec::new(),
+        view: None,
     })
 }
 
@@ -180,7 +183,16 @@ fn link(
         let fingerprint = draft.fingerprint.finish();
         let linked = |plugin| Linked {
             plugin,
-            block: BlockView { names: &names, readiness: &draft.readiness, keys: &draft.keys, fingerprint },
+            block: BlockView {
+                names: &names,
+                readiness: &draft.readiness,
+                keys: &draft.keys,
+                fingerprint,
+                offers: &draft.offers,
+                labels: &draft.labels,
+                view: draft.view.as_ref(),
+                has_labels: draft.settings.label_zones.is_some(),
+            },
             instance,
             predecessor,
         };
@@ -210,6 +222,8 @@ fn link(
             readiness: draft.readiness,
             settings: draft.settings,
             fingerprint,
+            view: draft.view,
+            labels: draft.labels,
             heirlooms: draft.heirlooms,
         }));
     }

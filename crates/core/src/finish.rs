@@ -6,6 +6,7 @@ use domain::base::iana::Rtype;
 use crate::answer::{Answer, Record, ReplyEdns, SECTIONS, flags};
 use crate::plugin::{Body, Reply, is_unwritten};
 use crate::query::{Edns, Protocol, Query};
+use crate::transfer::Envelopes;
 use crate::wire::{HEADER_OCTETS, compressible};
 
 /// The most octets that one UDP datagram carries over IPv4, headers off.
@@ -18,28 +19,57 @@ const OPT_OCTETS: usize = 11;
 const ECHOED_OPTIONS: [u16; 5] = [3, 9, 10, 11, 12];
 
 /// What became of a reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finished {
     /// The message is in the buffer.
     Send,
+    /// Messages are to be pulled and written with [`finish_part`] until there are no more.
+    Stream(Box<dyn Envelopes>),
     /// Nothing is to be sent.
     Silent,
+}
+
+impl Finished {
+    /// Whether the message is in the buffer.
+    #[must_use]
+    pub fn is_send(&self) -> bool {
+        matches!(self, Self::Send)
+    }
+}
+
+/// Signs replies when everything else in them is written: TSIG (RFC 8945). Set on a query with [`Query::set_seal`].
+pub trait Seal: Send + Sync + 'static {
+    /// The room that it needs in a message, octets.
+    fn octets(&self) -> usize;
+
+    /// Appends what it has to append and counts it in the header. Of a stream every message comes here, in order.
+    fn seal(&mut self, message: &mut Vec<u8>);
 }
 
 /// Writes the reply as a message for the client into `out`, which is emptied first.
 ///
 /// A bare SERVFAIL, REFUSED, FORMERR or NOTIMP becomes a message; any other bare code and silence send nothing. The answer's buffers go
-/// back to the query.
+/// back to the query. A stream of messages has no place in a datagram: REFUSED.
 pub fn finish(query: &mut Query, reply: Reply, out: &mut Vec<u8>) -> Finished {
     out.clear();
     let answer = match reply.body {
         Body::Answer(answer) => answer,
         Body::Status(rcode) if is_unwritten(rcode) => Answer::to(query).with_rcode(rcode),
+        Body::Stream(_) if query.protocol() == Protocol::Udp => Answer::to(query).with_rcode(Rcode::REFUSED),
+        Body::Stream(envelopes) => return Finished::Stream(envelopes),
         Body::Status(_) | Body::Silence => return Finished::Silent,
     };
+    finish_part(query, answer, out);
+    Finished::Send
+}
+
+/// Writes one message of a reply, signed if the query asks for that, into `out`, which is emptied first.
+pub fn finish_part(query: &mut Query, answer: Box<Answer>, out: &mut Vec<u8>) {
+    out.clear();
     write_answer(query, &answer, out);
     query.recycle(answer);
-    Finished::Send
+    if let Some(seal) = query.seal_mut() {
+        seal.seal(out);
+    }
 }
 
 /// Writes a reply of a header alone into `out`, which is emptied first: for requests without a question.
@@ -57,7 +87,7 @@ pub fn will_truncate(query: &Query, answer: &Answer) -> bool {
         return true;
     }
     let limit = limit_of(query);
-    if answer.plain_len(query.original().wire_len()) + opt_len(query, answer) <= limit {
+    if answer.plain_len(query.original().wire_len()) + tail_len(query, answer) <= limit {
         return false;
     }
     let mut out = Vec::new();
@@ -78,7 +108,7 @@ fn write_answer(query: &Query, answer: &Answer, out: &mut Vec<u8>) {
         rcode if rcode.to_int() > 15 && query.edns().is_none() => Rcode::SERVFAIL.to_int(),
         rcode => rcode.to_int(),
     };
-    let limit = limit_of(query) - opt_len(query, answer).min(limit_of(query));
+    let limit = limit_of(query).saturating_sub(tail_len(query, answer));
     let bits = (answer.flags & !flags::RCODE) | (rcode & flags::RCODE);
     out.extend_from_slice(&query.id().to_be_bytes());
     out.extend_from_slice(&bits.to_be_bytes());
@@ -110,6 +140,11 @@ fn write_answer(query: &Query, answer: &Answer, out: &mut Vec<u8>) {
     for (section, count) in counts.iter().enumerate() {
         out[6 + 2 * section..8 + 2 * section].copy_from_slice(&count.to_be_bytes());
     }
+}
+
+/// What comes behind the records: the OPT record and the signature.
+fn tail_len(query: &Query, answer: &Answer) -> usize {
+    opt_len(query, answer) + query.seal().map_or(0, Seal::octets)
 }
 
 fn opt_len(query: &Query, answer: &Answer) -> usize {

@@ -15,7 +15,7 @@ use crate::block::{BindSpec, Block, InstanceSettings};
 use crate::clock::{Clock, Spawner};
 use crate::log::Log;
 use crate::metrics::{Metrics, RequestMetrics};
-use crate::name::{LabelStarts, Zone};
+use crate::name::Zone;
 use crate::plugin::{Next, Reply};
 use crate::query::Query;
 use crate::service::{HttpSite, Interfaces};
@@ -74,8 +74,10 @@ pub struct Listener {
     pub addr: ListenAddr,
     /// The `server` label of metrics.
     pub label: String,
-    /// The zones with the key that asked for each, in the order of the Corefile.
+    /// The zones with the block of each, in the order of the Corefile.
     pub zones: Vec<(Zone, Arc<Block>)>,
+    /// For each of `zones`, the next one of the same name: blocks whose views are asked one after the other.
+    same: Vec<Option<usize>>,
     /// Panics end the process.
     pub debug: bool,
     /// Panics are logged with their stack.
@@ -92,6 +94,7 @@ impl Listener {
             label: addr.to_string(),
             addr,
             zones: Vec::new(),
+            same: Vec::new(),
             debug: false,
             stacktrace: false,
             table: FastMap::default(),
@@ -103,32 +106,63 @@ impl Listener {
 
     fn add(&mut self, zone: Zone, block: &Arc<Block>) {
         let index = self.zones.len();
-        if zone.labels() == 0 {
-            self.root = Some(index);
+        let first = if zone.labels() == 0 {
+            *self.root.get_or_insert(index)
         } else {
             self.depths |= 1 << zone.labels();
-            self.table.insert(zone.wire().into(), index);
+            *self.table.entry(zone.wire().into()).or_insert(index)
+        };
+        if first != index {
+            let mut last = first;
+            while let Some(next) = self.same[last] {
+                last = next;
+            }
+            self.same[last] = Some(index);
         }
         self.debug |= block.settings.debug;
         self.stacktrace = block.settings.stacktrace;
         self.every_class |= block.links.iter().any(|link| CLASS_OPENERS.contains(&link.name));
         self.zones.push((zone, Arc::clone(block)));
+        self.same.push(None);
     }
 
-    /// The block for a name: the longest zone, the root last. A DS query for a zone's own name goes on to the zone above, for the
-    /// parent holds it (RFC 4035 section 3.1.4.1), unless only the root is left.
-    fn route(&self, lower: &[u8], labels: &LabelStarts, qtype: Rtype) -> Option<&Arc<Block>> {
+    /// The block for a query: the longest zone, the root last, and of the blocks of one zone the first whose view takes the query. A
+    /// DS query for a zone's own name goes on to the zone above, for the parent holds it (RFC 4035 section 3.1.4.1), unless only the
+    /// root is left.
+    ///
+    /// The query's block is that returned; while a view looks at the query it is the view's.
+    fn route(&self, query: &mut Query) -> Option<&Arc<Block>> {
+        let count = query.question().labels().count();
+        let is_ds = query.qtype() == Rtype::DS;
         let mut own = None;
-        for depth in (1..=labels.count()).rev().filter(|depth| self.depths >> depth & 1 == 1) {
-            let Some(start) = labels.suffix_start(depth) else { continue };
-            let Some(&index) = self.table.get(&lower[start..]) else { continue };
-            if qtype == Rtype::DS && start == 0 {
-                own = Some(index);
+        for depth in (1..=count).rev().filter(|depth| self.depths >> depth & 1 == 1) {
+            let question = query.question();
+            let Some(start) = question.labels().suffix_start(depth) else { continue };
+            let Some(&first) = self.table.get(&question.lower().as_slice()[start..]) else { continue };
+            let Some(block) = self.choose(first, query) else { continue };
+            if is_ds && start == 0 {
+                own = Some(block);
                 continue;
             }
-            return Some(&self.zones[index].1);
+            return Some(block);
         }
-        own.or(self.root).map(|index| &self.zones[index].1)
+        let block = own.or_else(|| self.choose(self.root?, query))?;
+        query.enter(block.index);
+        Some(block)
+    }
+
+    /// Of the blocks of one zone, the first that takes the query. A block without a chain takes it and refuses.
+    fn choose(&self, first: usize, query: &mut Query) -> Option<&Arc<Block>> {
+        let mut at = Some(first);
+        while let Some(index) = at {
+            let block = &self.zones[index].1;
+            query.enter(block.index);
+            if block.links.is_empty() || block.view.as_ref().is_none_or(|view| view.takes(query)) {
+                return Some(block);
+            }
+            at = self.same[index];
+        }
+        None
     }
 }
 
@@ -177,7 +211,7 @@ impl Draft {
                 let Some(zone) = Zone::parse(&key.zone) else { continue };
                 for (ip, scope) in &hosts {
                     let addr = ListenAddr { transport: key.transport, ip: *ip, scope: scope.clone(), port };
-                    seen.check(&zone, &addr).map_err(fault)?;
+                    seen.check(&zone, &addr, block.view.is_some()).map_err(fault)?;
                     let at = listeners.iter().position(|listener| listener.addr == addr).unwrap_or_else(|| {
                         listeners.push(Listener::new(addr));
                         listeners.len() - 1
@@ -260,9 +294,13 @@ struct Seen {
 }
 
 impl Seen {
-    fn check(&mut self, zone: &Zone, addr: &ListenAddr) -> Result<(), String> {
-        if self.bound.insert((zone.clone(), addr.clone()), ()).is_some() {
+    /// Blocks with views may share a zone with each other and come before one without; behind that they would never be asked.
+    fn check(&mut self, zone: &Zone, addr: &ListenAddr, has_view: bool) -> Result<(), String> {
+        if self.bound.contains_key(&(zone.clone(), addr.clone())) {
             return Err(format!("cannot serve {} - it is already defined", shown(zone, addr)));
+        }
+        if !has_view {
+            self.bound.insert((zone.clone(), addr.clone()), ());
         }
         let place = (zone.clone(), addr.transport, addr.port);
         match self.any.get(&place) {
@@ -271,11 +309,11 @@ impl Seen {
                 shown(zone, addr),
                 shown(zone, first)
             )),
-            Some(_) => Ok(()),
-            None => {
+            None if !has_view => {
                 self.any.insert(place, addr.clone());
                 Ok(())
             }
+            _ => Ok(()),
         }
     }
 }
@@ -334,8 +372,7 @@ impl Instance {
         if query.edns().is_some_and(|edns| edns.version != 0) {
             return Err(bad_version(query));
         }
-        let question = query.question();
-        match listener.route(question.lower().as_slice(), question.labels(), question.qtype()) {
+        match listener.route(query) {
             // A zone without a chain refuses, and no shorter zone is tried.
             Some(block) if !block.links.is_empty() => Ok(block),
             _ => Err(refused()),

@@ -12,6 +12,7 @@ use domain::base::iana::OptRcode as Rcode;
 use crate::answer::Answer;
 use crate::block::Block;
 use crate::query::Query;
+use crate::transfer::Envelopes;
 
 /// One link of the chain.
 #[async_trait]
@@ -32,15 +33,27 @@ pub struct Reply {
 }
 
 /// The message of a reply, or why there is none.
-#[derive(Debug)]
 pub enum Body {
     /// A message that a plugin made.
     Answer(Box<Answer>),
     /// CoreDNS's "return code, nothing written": links that edit messages let it pass; the server makes a message of SERVFAIL,
     /// REFUSED, FORMERR and NOTIMP, and says nothing for any other code.
     Status(Rcode),
+    /// Several messages, for streams only: a zone transfer. Links that edit messages let it pass.
+    Stream(Box<dyn Envelopes>),
     /// Say nothing.
     Silence,
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Answer(answer) => f.debug_tuple("Answer").field(answer).finish(),
+            Self::Status(rcode) => f.debug_tuple("Status").field(rcode).finish(),
+            Self::Stream(_) => f.write_str("Stream"),
+            Self::Silence => f.write_str("Silence"),
+        }
+    }
 }
 
 impl Default for Body {
@@ -60,6 +73,12 @@ impl Reply {
     #[must_use]
     pub fn fail(error: Error) -> Self {
         Self { body: Body::Status(error.rcode), error: Some(Box::new(error)), by: "" }
+    }
+
+    /// Several messages, pulled as the client takes them.
+    #[must_use]
+    pub fn stream(envelopes: impl Envelopes) -> Self {
+        Self { body: Body::Stream(Box::new(envelopes)), error: None, by: "" }
     }
 
     /// Nothing is sent.
@@ -86,12 +105,13 @@ impl Reply {
         if let Body::Answer(answer) = &mut self.body { Some(answer) } else { None }
     }
 
-    /// The code of the message, or the bare code; `None` for silence.
+    /// The code of the message, or the bare code; NOERROR for a stream, `None` for silence.
     #[must_use]
     pub fn rcode(&self) -> Option<Rcode> {
         match &self.body {
             Body::Answer(answer) => Some(answer.rcode),
             Body::Status(rcode) => Some(*rcode),
+            Body::Stream(_) => Some(Rcode::NOERROR),
             Body::Silence => None,
         }
     }

@@ -1,6 +1,7 @@
 //! One query on its walk through the chain: who asks what, over which listener, and what plugins keep about it.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +12,9 @@ use domain::base::Name;
 use domain::base::iana::{Class, Opcode, Rtype};
 
 use crate::answer::{Answer, flags};
+use crate::block::Block;
 use crate::clock::Clock;
+use crate::finish::Seal;
 use crate::instance::Env;
 use crate::name::{self, InlineName, LabelStarts, OwnedName};
 use crate::plugin::{Error, Reply};
@@ -187,6 +190,11 @@ struct Inner {
     edns: Option<Edns>,
     arrival: Arrival,
     env: Arc<Env>,
+    /// The index of the server block.
+    block: usize,
+    /// Labels that plugins set on the way; the last one of a name counts.
+    labels: Vec<(&'static str, String)>,
+    seal: Option<Box<dyn Seal>>,
     depth: u8,
     spare: Option<Box<Answer>>,
     /// The buffer of the options of the query before.
@@ -208,6 +216,9 @@ impl Query {
             edns: None,
             arrival,
             env,
+            block: usize::MAX,
+            labels: Vec::new(),
+            seal: None,
             depth: 0,
             spare: None,
             spare_options: Vec::new(),
@@ -224,6 +235,9 @@ impl Query {
             inner.spare_options = edns.options;
         }
         inner.depth = 0;
+        inner.block = usize::MAX;
+        inner.labels.clear();
+        inner.seal = None;
         inner.slots.clear();
     }
 
@@ -426,6 +440,63 @@ impl Query {
         self.0.env.instance.listener_label(self.listener())
     }
 
+    /// The query is in the hands of a server block.
+    pub(crate) fn enter(&mut self, block: usize) {
+        self.0.block = block;
+    }
+
+    /// The server block that has the query.
+    #[must_use]
+    pub fn block(&self) -> Option<&Block> {
+        self.0.env.instance.blocks().get(self.0.block).map(|block| &**block)
+    }
+
+    /// The `view` label of metrics: the name of the block's view, empty if it has none.
+    #[must_use]
+    pub fn view(&self) -> &str {
+        self.block().and_then(|block| block.view.as_ref()).map_or("", |view| view.name())
+    }
+
+    /// Whether labels can be set on the query: its block has the plugin `metadata`.
+    #[must_use]
+    pub fn has_labels(&self) -> bool {
+        self.block().is_some_and(|block| block.settings.label_zones.is_some())
+    }
+
+    /// The value of a label such as `forward/upstream`: what a plugin set on the way, else what a plugin knows of queries for names in
+    /// the zones of `metadata`. CoreDNS: `metadata.ValueFunc`.
+    #[must_use]
+    pub fn label(&self, name: &str) -> Option<Cow<'_, str>> {
+        if let Some((_, value)) = self.0.labels.iter().rev().find(|(known, _)| *known == name) {
+            return Some(value.as_str().into());
+        }
+        let block = self.block()?;
+        let zones = block.settings.label_zones.as_ref()?;
+        zones.longest(self.original().lower().as_slice(), self.original().labels())?;
+        block.labels.iter().rev().find_map(|labels| labels.label(name, self))
+    }
+
+    /// Sets a label, if the block has the plugin `metadata`; the value is made only then.
+    pub fn set_label(&mut self, name: &'static str, value: impl FnOnce(&Self) -> String) {
+        if self.has_labels() {
+            let value = value(self);
+            self.0.labels.push((name, value));
+        }
+    }
+
+    /// Has the reply signed, whatever it will be.
+    pub fn set_seal(&mut self, seal: Box<dyn Seal>) {
+        self.0.seal = Some(seal);
+    }
+
+    pub(crate) fn seal(&self) -> Option<&dyn Seal> {
+        self.0.seal.as_deref()
+    }
+
+    pub(crate) fn seal_mut(&mut self) -> Option<&mut Box<dyn Seal>> {
+        self.0.seal.as_mut()
+    }
+
     /// Whether it was made inside the server by [`Query::lookup`].
     #[must_use]
     pub fn is_internal(&self) -> bool {
@@ -466,6 +537,9 @@ impl Query {
             edns: inner.edns.clone(),
             arrival: inner.arrival.clone(),
             env: Arc::clone(&inner.env),
+            block: inner.block,
+            labels: Vec::new(),
+            seal: None,
             depth: inner.depth,
             spare: None,
             spare_options: Vec::new(),

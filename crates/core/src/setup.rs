@@ -11,6 +11,7 @@ use catena_corefile::{Address, Corefile, Cursor, Diagnostic, Directive, Files, S
 
 use crate::block::{BlockSettings, InstanceSettings, NamedService};
 use crate::clock::Clock;
+use crate::labels::{Labels, View};
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::name::Zones;
@@ -121,7 +122,13 @@ pub(crate) struct BlockDraft {
     pub(crate) fingerprint: DefaultHasher,
     pub(crate) heirlooms: Vec<(&'static str, Arc<dyn Any + Send + Sync>)>,
     pub(crate) late: Vec<(&'static str, LateStep)>,
+    pub(crate) offers: Vec<Offer>,
+    pub(crate) labels: Vec<Arc<dyn Labels>>,
+    pub(crate) view: Option<Arc<dyn View>>,
 }
+
+/// What a plugin can do for others of its block: an `Arc<T>` for some trait `T`.
+pub(crate) type Offer = (&'static str, Box<dyn Any>);
 
 pub(crate) type LateStep = Box<dyn FnOnce(&Linked<'_>) -> Result<(), Diagnostic>>;
 
@@ -206,6 +213,21 @@ impl<'a> Setup<'a> {
     /// Asks for a path on a side HTTP listener.
     pub fn http(&mut self, site: HttpSite) {
         self.instance.sites.push(site);
+    }
+
+    /// Offers other plugins of the block what a trait says: see [`Linked::offers`]. `T` is usually a trait object.
+    pub fn offer<T: ?Sized + 'static>(&mut self, thing: Arc<T>) {
+        self.block.offers.push((self.plugin, Box::new(thing)));
+    }
+
+    /// Tells what the plugin knows about queries.
+    pub fn labels(&mut self, labels: Arc<dyn Labels>) {
+        self.block.labels.push(labels);
+    }
+
+    /// Takes only some of the queries into the block. A block has one view; `false`: it had one already.
+    pub fn view(&mut self, view: Arc<dyn View>) -> bool {
+        self.block.view.replace(view).is_none()
     }
 
     /// What the directive sets for its block.
@@ -305,6 +327,10 @@ pub(crate) struct BlockView<'a> {
     pub(crate) readiness: &'a [(&'static str, Arc<dyn Readiness>)],
     pub(crate) keys: &'a [Address],
     pub(crate) fingerprint: u64,
+    pub(crate) offers: &'a [Offer],
+    pub(crate) labels: &'a [Arc<dyn Labels>],
+    pub(crate) view: Option<&'a Arc<dyn View>>,
+    pub(crate) has_labels: bool,
 }
 
 impl Linked<'_> {
@@ -324,6 +350,31 @@ impl Linked<'_> {
     #[must_use]
     pub fn readiness(&self) -> &[(&'static str, Arc<dyn Readiness>)] {
         self.block.readiness
+    }
+
+    /// What plugins of the block offer under the trait `T`, with their names, in the order of the plugin list.
+    pub fn offers<T: ?Sized + 'static>(&self) -> impl Iterator<Item = (&'static str, Arc<T>)> + '_ {
+        let offers = self.block.offers.iter();
+        offers.filter_map(|(plugin, thing)| Some((*plugin, Arc::clone(thing.downcast_ref::<Arc<T>>()?))))
+    }
+
+    /// Whether the block's queries have labels, that is whether it has the plugin `metadata`.
+    #[must_use]
+    pub fn has_labels(&self) -> bool {
+        self.block.has_labels
+    }
+
+    /// Whether some plugin of the block may have a value for a label.
+    #[must_use]
+    pub fn knows_label(&self, label: &str) -> bool {
+        let fits = |name: &&str| if name.ends_with('/') { label.starts_with(*name) } else { label == *name };
+        self.block.labels.iter().any(|labels| labels.names().iter().any(fits))
+    }
+
+    /// The name of the block's view; empty if it has none.
+    #[must_use]
+    pub fn view(&self) -> &str {
+        self.block.view.map_or("", |view| view.name())
     }
 
     /// The settings of the instance.

@@ -47,7 +47,12 @@ pub trait Transfer: Send + Sync + 'static {
     ///
     /// # Errors
     /// The zone is held here and cannot be transferred now.
-    fn transfer(&self, zone: &Name<[u8]>, serial: Option<u32>, query: &Query) -> Option<Result<Box<dyn Outgoing>, Error>>;
+    fn transfer(
+        &self,
+        zone: &Name<[u8]>,
+        serial: Option<u32>,
+        query: &Query,
+    ) -> Option<Result<Box<dyn Outgoing>, Error>>;
 }
 
 /// Tells secondaries that a zone changed. Offered by `transfer`, found by the plugins that hold zones.

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use catena_core::corefile::Transport;
-use catena_core::{Arrival, Env, Finished, Instance, Intake, Protocol, Query, Rcode, Reply, finish};
+use catena_core::{Arrival, Env, Instance, Intake, Protocol, Query, Rcode, Reply, finish};
 
 /// Lets the instance answer a message, as if it had come over TCP from the local host. `None`: nothing is said.
 ///
@@ -31,7 +31,7 @@ pub(crate) async fn ask(env: Env, message: &[u8]) -> Option<Vec<u8>> {
         Intake::NoQuestion => Reply::status(Rcode::SERVFAIL),
     };
     let mut out = Vec::new();
-    (finish(&mut query, reply, &mut out) == Finished::Send).then_some(out)
+    finish(&mut query, reply, &mut out).is_send().then_some(out)
 }
 
 fn listener_for(instance: &Instance, query: &Query) -> usize {

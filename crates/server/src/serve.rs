@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use catena_core::{Arrival, Env, Finished, Intake, Query, Rcode, Reply, finish, finish_bare};
+use catena_core::{Arrival, Env, Envelopes, Finished, Intake, Query, Rcode, Reply, finish, finish_bare, finish_part};
 
 use crate::exchange::{Exchange, Waiting};
 use crate::flight::{Flight, Ticket};
@@ -76,7 +76,7 @@ impl Route {
         self.env.instance.requests.count_dropped(&query, Rcode::SERVFAIL);
         let finished = finish(&mut query, Reply::status(Rcode::SERVFAIL), out);
         self.put_back(query);
-        finished == Finished::Send
+        finished.is_send()
     }
 }
 
@@ -94,6 +94,8 @@ pub(crate) enum Outcome<F> {
     Nothing,
     /// The reply is in the buffer.
     Reply,
+    /// The reply has several messages.
+    Stream(Streaming),
     /// It waits; [`Later::reply`] gives the reply.
     Later(Later<F>),
 }
@@ -114,6 +116,16 @@ where
     match polled {
         Ok(Step::Replied) => Outcome::Reply,
         Ok(Step::Silent) => Outcome::Nothing,
+        Ok(Step::Streams(query, envelopes)) => match worker.start_task() {
+            Some(task) => {
+                let in_flight = (task, route.flight.board());
+                Outcome::Stream(Streaming { query, envelopes, route: Rc::clone(route), _in_flight: in_flight })
+            }
+            None => {
+                worker.count_shed(route.label(), "tasks");
+                outcome_of(route.refuse(message.octets, message.arrival.clone(), out))
+            }
+        },
         Ok(Step::Waits) => match worker.start_task() {
             Some(task) => Outcome::Later(Later {
                 waiting: exchange.take(),
@@ -154,6 +166,7 @@ fn outcome_of<F>(is_reply: bool) -> Outcome<F> {
 enum Step {
     Replied,
     Silent,
+    Streams(Query, Box<dyn Envelopes>),
     Waits,
 }
 
@@ -176,11 +189,13 @@ where
     let done = match intake {
         Intake::Serve => match exchange.start(start(query)) {
             Poll::Pending => return Step::Waits,
-            Poll::Ready((mut served, reply)) => {
-                let finished = finish(&mut served, reply, out);
-                query = served;
-                finished == Finished::Send
-            }
+            Poll::Ready((mut served, reply)) => match finish(&mut served, reply, out) {
+                Finished::Stream(envelopes) => return Step::Streams(served, envelopes),
+                finished => {
+                    query = served;
+                    finished.is_send()
+                }
+            },
         },
         Intake::Drop => false,
         Intake::Reject(reply) => {
@@ -208,8 +223,8 @@ pub(crate) struct Later<F> {
 }
 
 impl<F: Future<Output = (Query, Reply)>> Later<F> {
-    /// Waits for the reply and makes it a message; `None`: nothing is sent.
-    pub(crate) async fn reply(self) -> Option<Vec<u8>> {
+    /// Waits for the reply and makes it a message.
+    pub(crate) async fn reply(self) -> Ripe {
         let Self { waiting, in_flight, route, octets, arrival } = self;
         let mut waiting = pin!(waiting);
         let mut out = Vec::new();
@@ -218,15 +233,54 @@ impl<F: Future<Output = (Query, Reply)>> Later<F> {
             Err(caught) => Poll::Ready(Err(caught)),
         });
         let finished = match polled.await {
-            Ok((mut query, reply)) => {
-                let finished = guarded(route.panics, || finish(&mut query, reply, &mut out));
-                route.put_back(query);
-                finished.map(|finished| finished == Finished::Send)
-            }
+            Ok((mut query, reply)) => match guarded(route.panics, || finish(&mut query, reply, &mut out)) {
+                Ok(Finished::Stream(envelopes)) => {
+                    return Ripe::Stream(Streaming { query, envelopes, route, _in_flight: in_flight });
+                }
+                finished => {
+                    route.put_back(query);
+                    finished.map(|finished| finished.is_send())
+                }
+            },
             Err(caught) => Err(caught),
         };
         let is_reply = finished.unwrap_or_else(|caught| route.recover(&caught, &octets, arrival, &mut out));
         drop(in_flight);
-        is_reply.then_some(out)
+        if is_reply { Ripe::Message(out) } else { Ripe::Nothing }
+    }
+}
+
+/// What a query that waited came to.
+pub(crate) enum Ripe {
+    /// Nothing is sent.
+    Nothing,
+    /// One message.
+    Message(Vec<u8>),
+    /// Several.
+    Stream(Streaming),
+}
+
+/// A reply of several messages on its way.
+pub(crate) struct Streaming {
+    query: Query,
+    envelopes: Box<dyn Envelopes>,
+    route: Rc<Route>,
+    _in_flight: (TaskTicket, Ticket),
+}
+
+impl Streaming {
+    /// Writes the next message into `out`; `None` when there is none left, an error when the source panicked and the rest is lost.
+    pub(crate) fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<()>, Caught> {
+        let Self { query, envelopes, route, .. } = self;
+        let pulled = guarded(route.panics, || {
+            let answer = envelopes.next(query)?;
+            finish_part(query, answer, out);
+            Some(())
+        });
+        pulled.inspect_err(|caught| {
+            let instance = &route.env.instance;
+            instance.log.error(format_args!("Recovered from panic in server: {:?} {}", route.label(), caught.message));
+            instance.requests.panics.inc();
+        })
     }
 }

@@ -144,8 +144,10 @@ pub struct Seen {
     pub by: &'static str,
     /// The error that came with it.
     pub error: Option<String>,
-    /// The octets.
+    /// The octets; of several messages the last one's.
     pub wire: Vec<u8>,
+    /// How many messages the reply had.
+    pub messages: usize,
 }
 
 impl Seen {
@@ -196,6 +198,20 @@ impl Seen {
             by: "",
             error: None,
             wire: wire.to_vec(),
+            messages: 0,
+        }
+    }
+
+    /// Adds the next message of a reply of several: its records behind those that are there, the rest in their place.
+    pub(crate) fn append(&mut self, next: Self) {
+        let before = std::mem::replace(self, next);
+        self.messages = before.messages + 1;
+        for (mine, earlier) in [
+            (&mut self.answer, before.answer),
+            (&mut self.authority, before.authority),
+            (&mut self.additional, before.additional),
+        ] {
+            mine.splice(0..0, earlier);
         }
     }
 }

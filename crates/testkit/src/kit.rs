@@ -8,6 +8,7 @@ use catena_core::corefile::{ParseOptions, parse};
 use catena_core::{
     Arrival, BuildContext, Clock, Diagnostic, Env, Exit, Finished, HttpReply, Instance, Intake, Interfaces, Log,
     LogSink, Metrics, PluginDef, PluginList, Query, Reply, Spawner, StartContext, Transport, build, finish,
+    finish_part,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -251,7 +252,15 @@ impl Kit {
         let mut wire = Vec::new();
         let seen = match finish(query, reply, &mut wire) {
             Finished::Silent => Seen { silent: true, ..Seen::default() },
-            Finished::Send => Seen::of(&wire),
+            Finished::Send => Seen { messages: 1, ..Seen::of(&wire) },
+            Finished::Stream(mut envelopes) => {
+                let mut whole = Seen::default();
+                while let Some(answer) = envelopes.next(query) {
+                    finish_part(query, answer, &mut wire);
+                    whole.append(Seen::of(&wire));
+                }
+                whole
+            }
         };
         Seen { by, error, ..seen }
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use catena_core::prelude::*;
 use catena_core::wire::read_reply;
 use catena_core::{
-    Arrival, Edns, Finished, Instance, Intake, Opcode, Protocol, Question, ReplyEdns, SECTIONS, Transport, finish,
-    finish_bare, will_truncate,
+    Arrival, Edns, Instance, Intake, Opcode, Protocol, Question, ReplyEdns, SECTIONS, Transport, finish, finish_bare,
+    will_truncate,
 };
 use domain::base::{Message, Name, ToName};
 use domain::rdata::{AllRecordData, Cname, Mx, Ns, Soa};
@@ -155,7 +155,7 @@ impl WireToChain {
                 let instance: &Arc<Instance> = self.0.instance();
                 let reply = self.0.run(instance.serve(&mut query));
                 let truncated = reply.answer().map(|answer| will_truncate(&query, answer));
-                if finish(&mut query, reply, &mut out) == Finished::Send {
+                if finish(&mut query, reply, &mut out).is_send() {
                     check(octets, &out);
                     assert!(out.len() <= limit, "{} octets where {limit} are taken", out.len());
                     assert!(

@@ -270,7 +270,7 @@ async fn outside(query: &Query, target: &OwnedName, qtype: Rtype, answer: &mut A
             }
             // A bare code is a message without records.
             Body::Status(_) => Outcome::Answered,
-            Body::Silence => nowhere(answer),
+            Body::Stream(_) | Body::Silence => nowhere(answer),
         },
         Err(_too_deep) => nowhere(answer),
     }

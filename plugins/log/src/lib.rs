@@ -45,6 +45,7 @@ fn written<'a>(q: &Query, body: &'a Body) -> Written<'a> {
     match body {
         Body::Answer(answer) => Written::Message(answer),
         Body::Status(rcode) if is_unwritten(*rcode) => Written::Code(*rcode, q.reply_flags()),
+        Body::Stream(_) => Written::Code(Rcode::NOERROR, q.reply_flags() | flags::AA),
         Body::Status(_) | Body::Silence => Written::Nothing,
     }
 }

@@ -148,6 +148,7 @@ impl Plugin for Prometheus {
                 Body::Answer(answer) => (answer.rcode, reply.by, answer.plain_len(q.original().wire_len())),
                 Body::Status(rcode) if is_unwritten(*rcode) => (*rcode, "", 0),
                 // Nothing is sent: CoreDNS counts it so.
+                Body::Stream(_) => (Rcode::NOERROR, reply.by, 0),
                 Body::Status(_) | Body::Silence => (Rcode::NOERROR, "", 0),
             };
             series.count(q, rcode, self.places.plugin_index(by), len);

@@ -1,5 +1,6 @@
 //! One TCP connection: frames in as they come, replies out as they are ready, in whatever order.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -18,7 +19,7 @@ use super::frames::{Input, Output};
 use super::{Stage, TcpSeat};
 use crate::bind::Bound;
 use crate::exchange::{Exchange, serve_one};
-use crate::serve::{Message, Outcome, serve};
+use crate::serve::{Message, Outcome, Ripe, Streaming, serve};
 use crate::worker::{IdleTicket, Worker};
 
 /// Nothing more is read while this much waits for the client, octets: one reply of the longest kind.
@@ -40,7 +41,9 @@ pub(crate) struct Connection {
     /// What of the output the worker counts.
     queued: usize,
     /// Replies that are waited for.
-    waiting: FuturesUnordered<LocalBoxFuture<'static, Option<Vec<u8>>>>,
+    waiting: FuturesUnordered<LocalBoxFuture<'static, Ripe>>,
+    /// Replies of several messages; the first is being pulled.
+    streams: VecDeque<Streaming>,
     /// Told when the place is needed.
     evict: Rc<Notify>,
     idle: Option<IdleTicket>,
@@ -84,6 +87,7 @@ impl Connection {
             output: Output::default(),
             queued: 0,
             waiting: FuturesUnordered::new(),
+            streams: VecDeque::new(),
             evict: Rc::new(Notify::new()),
             idle: None,
             is_at_end: false,
@@ -98,11 +102,12 @@ impl Connection {
         let mut exchange = Exchange::new();
         loop {
             let served = self.serve_frames(&mut exchange, serve_one);
-            if self.write().is_err() {
+            if self.pull().is_err() || self.write().is_err() {
                 return;
             }
             // Writing may have made room for what had to wait.
-            if served == FRAMES_MAX || (self.input.has_frame() && self.has_room()) {
+            let may_pull = !self.streams.is_empty() && self.output.pending().len() < OUTPUT_OCTETS_MAX;
+            if may_pull || served == FRAMES_MAX || (self.input.has_frame() && self.has_room()) {
                 tokio::task::yield_now().await;
                 continue;
             }
@@ -135,6 +140,7 @@ impl Connection {
             match serve(&self.worker, &route, exchange, start, &message, &mut reply) {
                 Outcome::Reply => self.output.push(&reply),
                 Outcome::Nothing => {}
+                Outcome::Stream(stream) => self.streams.push_back(stream),
                 Outcome::Later(later) => self.waiting.push(Box::pin(later.reply())),
             }
         }
@@ -145,9 +151,28 @@ impl Connection {
         served
     }
 
+    /// Takes the next message of the first stream, if the client took most of what came before. One message at a time, so that a client
+    /// that takes fast does not keep the worker from others.
+    fn pull(&mut self) -> Result<(), Closed> {
+        if self.output.pending().len() >= OUTPUT_OCTETS_MAX {
+            return Ok(());
+        }
+        let Some(stream) = self.streams.front_mut() else { return Ok(()) };
+        let mut message = Vec::new();
+        match stream.next(&mut message) {
+            Ok(Some(())) => self.output.push(&message),
+            Ok(None) => {
+                self.streams.pop_front();
+            }
+            // The client must not take half a zone for a whole one.
+            Err(_) => return Err(Closed),
+        }
+        Ok(())
+    }
+
     /// Whether one more query may be served.
     fn has_room(&self) -> bool {
-        self.waiting.len() < self.worker.limits.connection_queries_max
+        self.waiting.len() + self.streams.len() < self.worker.limits.connection_queries_max
             && self.output.pending().len() < OUTPUT_OCTETS_MAX
             && self.worker.has_room()
     }
@@ -201,7 +226,8 @@ impl Connection {
     async fn wait(&mut self) -> Result<(), Closed> {
         let is_closing = *self.stage.borrow() == Stage::Closed;
         let is_reading = !self.is_at_end && !is_closing && !self.input.has_frame() && self.has_room();
-        let is_quiet = self.waiting.is_empty() && !self.is_writing && !self.input.has_frame();
+        let is_quiet =
+            self.waiting.is_empty() && self.streams.is_empty() && !self.is_writing && !self.input.has_frame();
         if is_quiet && (self.is_at_end || is_closing) {
             return Err(Closed);
         }
@@ -211,8 +237,10 @@ impl Connection {
         tokio::select! {
             biased;
             Some(reply) = self.waiting.next(), if !self.waiting.is_empty() => {
-                if let Some(reply) = reply {
-                    self.output.push(&reply);
+                match reply {
+                    Ripe::Message(reply) => self.output.push(&reply),
+                    Ripe::Stream(stream) => self.streams.push_back(stream),
+                    Ripe::Nothing => {}
                 }
                 if self.waiting.is_empty() && !self.is_writing {
                     self.deadline = Instant::now() + self.worker.limits.idle_timeout;

@@ -23,7 +23,7 @@ use batch::{BATCH_MAX, Datagram, Outgoing, Receiver, Sender};
 
 use crate::bind::Bound;
 use crate::exchange::{Exchange, serve_one};
-use crate::serve::{Message, Outcome, Route, serve};
+use crate::serve::{Message, Outcome, Ripe, Route, serve};
 use crate::worker::Worker;
 
 /// The room that a reply buffer keeps between datagrams, octets.
@@ -238,12 +238,13 @@ impl Udp {
         let message = Message { octets: datagram.octets, is_cut: datagram.is_cut, arrival };
         match serve(&self.worker, route, exchange, start, &message, &mut octets) {
             Outcome::Reply => self.seat.push(Outgoing { octets, peer: client, source }),
-            Outcome::Nothing => self.seat.put_back(octets),
+            // A datagram carries no stream: `finish` refuses it.
+            Outcome::Nothing | Outcome::Stream(_) => self.seat.put_back(octets),
             Outcome::Later(later) => {
                 self.seat.put_back(octets);
                 let waiting = Waits::new(&self.seat);
                 spawn_local(async move {
-                    if let Some(octets) = later.reply().await {
+                    if let Ripe::Message(octets) = later.reply().await {
                         waiting.seat.push(Outgoing { octets, peer: client, source });
                     }
                 });

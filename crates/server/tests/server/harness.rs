@@ -4,11 +4,14 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use catena_core::corefile::{ParseOptions, parse};
 use catena_core::prelude::*;
-use catena_core::{BuildContext, Clock, Instance, ListenAddr, Log, LogSink, Metrics, PluginList, Spawner, build};
+use catena_core::{
+    BuildContext, Clock, Envelopes, Instance, ListenAddr, Log, LogSink, Metrics, PluginList, Spawner, build,
+};
 use catena_server::{Bound, Context, Generation, Limits, Workers, bind};
 use catena_testkit::{FakeFiles, FakeInterfaces, FakeLog, RuntimeSpawner};
 use tokio::runtime::{Builder, Runtime};
@@ -19,17 +22,38 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) const SILENCE: Duration = Duration::from_millis(150);
 
 /// Answers by the first label of the name: `waitN` after N milliseconds, `never`, `boom` panics, `later` panics after waiting,
-/// `where` with the address that was asked, `bigN` with N records, anything else at once with its argument.
+/// `where` with the address that was asked, `bigN` with N records, `streamN` with N messages
+/// of 30,000 octets, `breakN` with N of them, the last a panic; anything else at once with its argument.
 pub(crate) const PLAY: PluginDef = PluginDef::new("play", |cx| {
     let mut words = cx.cursor();
     words.next();
     let address =
         words.remaining_args().first().and_then(|word| word.parse().ok()).unwrap_or(IpAddr::from([192, 0, 2, 1]));
-    cx.link(Play(address));
+    let pulled = cx.shared::<AtomicUsize>();
+    cx.link(Play(address, pulled));
     Ok(())
 });
 
-struct Play(IpAddr);
+struct Play(IpAddr, Arc<AtomicUsize>);
+
+/// Messages of 30,000 octets, each telling in its TTL how many were pulled before it.
+struct Messages {
+    left: usize,
+    breaks: bool,
+    pulled: Arc<AtomicUsize>,
+}
+
+impl Envelopes for Messages {
+    fn next(&mut self, query: &mut Query) -> Option<Box<Answer>> {
+        self.left = self.left.checked_sub(1)?;
+        let pulled = self.pulled.fetch_add(1, Ordering::Relaxed);
+        assert!(self.left > 0 || !self.breaks, "it went boom");
+        let mut answer = Answer::to(query);
+        let ttl = u32::try_from(pulled).unwrap();
+        answer.push_wire(Section::Answer, &[0], Rtype::TXT, Class::IN, ttl, &[0; 30_000]);
+        Some(answer)
+    }
+}
 
 #[async_trait]
 impl Plugin for Play {
@@ -49,6 +73,8 @@ impl Plugin for Play {
             }
             "where" => address = q.local().ip(),
             "big" => count = number,
+            "stream" => return Reply::stream(Messages { left: number, breaks: false, pulled: Arc::clone(&self.1) }),
+            "break" => return Reply::stream(Messages { left: number, breaks: true, pulled: Arc::clone(&self.1) }),
             _ => {}
         }
         let mut answer = Answer::to(q).authoritative();

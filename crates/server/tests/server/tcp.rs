@@ -274,3 +274,40 @@ fn stopping_answers_what_is_in_flight_and_closes() {
     assert_eq!(id_of(&read_frame(&mut stream).unwrap()), 1);
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
 }
+
+#[test]
+fn the_messages_of_a_stream_come_in_order_with_other_replies_between() {
+    let server = Server::new(SIMPLE);
+    let mut stream = server.tcp();
+    send_frame(&mut stream, &question(1, "stream12.example.org", Rtype::AXFR));
+    send_frame(&mut stream, &question(2, "a.example.org", Rtype::A));
+    let ids: Vec<u16> = (0..13).map(|_| id_of(&read_frame(&mut stream).unwrap())).collect();
+    assert_eq!(ids.iter().filter(|id| **id == 1).count(), 12);
+    assert!(ids.contains(&2));
+}
+
+#[test]
+fn a_stream_is_not_pulled_further_than_its_client_takes() {
+    let server = Server::new(SIMPLE);
+    let mut lazy = server.tcp();
+    send_frame(&mut lazy, &question(1, "stream100000.example.org", Rtype::AXFR));
+    std::thread::sleep(Duration::from_millis(400));
+    let mut other = server.tcp();
+    send_frame(&mut other, &question(2, "stream1.example.org", Rtype::AXFR));
+    let message = read_frame(&mut other).unwrap();
+    // The TTL of the one record tells how many messages were made before, by either stream.
+    let at = message.len() - 30_000 - 6;
+    let pulled = u32::from_be_bytes(message[at..at + 4].try_into().unwrap());
+    assert!((2..1000).contains(&pulled), "{pulled} messages of 30,000 octets were made for a client that takes none");
+}
+
+#[test]
+fn a_stream_that_breaks_closes_the_connection_so_that_nobody_takes_it_for_whole() {
+    let server = Server::new(SIMPLE);
+    let mut stream = server.tcp();
+    send_frame(&mut stream, &question(1, "break3.example.org", Rtype::AXFR));
+    assert!(read_frame(&mut stream).is_some());
+    assert!(read_frame(&mut stream).is_some());
+    assert!(read_frame(&mut stream).is_none());
+    assert_eq!(server.counter("coredns_panics_total", &[]), 1.0);
+}
