@@ -5,11 +5,13 @@
 
 #[cfg(feature = "api")]
 pub mod api;
+mod external;
 pub mod index;
 pub mod manifest;
 pub mod selector;
 pub mod types;
 
+pub use external::External;
 pub use index::{
     Change, Clock, Endpoint, Entry, HostLabel, Index, Keep, Kind, Kinds, Level, Observer, Port, Protocol, Quiet,
     Service, ServiceKind, Slice,

@@ -17,6 +17,12 @@ pub struct SliceLabels {
     /// The Service that the slice belongs to; a slice without it belongs to none.
     #[serde(rename = "kubernetes.io/service-name", default, deserialize_with = "or_default")]
     pub service: Option<String>,
+    /// The ServiceImport that the slice belongs to.
+    #[serde(rename = "multicluster.kubernetes.io/service-name", default, deserialize_with = "or_default")]
+    pub import: Option<String>,
+    /// The cluster that a slice of a ServiceImport comes from.
+    #[serde(rename = "multicluster.kubernetes.io/source-cluster", default, deserialize_with = "or_default")]
+    pub cluster: Option<String>,
 }
 
 /// The annotations of an EndpointSlice that DNS reads.
@@ -132,6 +138,31 @@ pub enum TargetPort {
     Number(i32),
     /// By the name that a container gave it.
     Name(String),
+}
+
+/// A ServiceImport, multicluster.x-k8s.io/v1alpha1: a Service of a set of clusters (KEP-1645).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct ServiceImport {
+    /// Name and version.
+    #[serde(default)]
+    pub metadata: Meta,
+    /// What it is to be.
+    #[serde(default, deserialize_with = "or_default")]
+    pub spec: ServiceImportSpec,
+}
+
+/// `spec` of a ServiceImport.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct ServiceImportSpec {
+    /// `ClusterSetIP` or `Headless`.
+    #[serde(rename = "type", default, deserialize_with = "or_default")]
+    pub kind: String,
+    /// Its addresses in the set of clusters.
+    #[serde(default, deserialize_with = "or_default")]
+    pub ips: Vec<String>,
+    /// The ports.
+    #[serde(default, deserialize_with = "or_default")]
+    pub ports: Vec<ServicePort>,
 }
 
 /// `status` of a Service.

@@ -137,7 +137,7 @@ impl Follower {
                     if let Trouble::Refused { retry_after: Some(asked), .. } = &trouble {
                         wait = wait.max(*asked);
                     }
-                    self.outage.failed(self.kind, &trouble.to_string());
+                    self.outage.failed(&self.index, self.kind, T::NAME, &trouble.to_string());
                 }
             }
             sleep(wait.mul_f64(1.0 + jitter() / 2.0)).await;
@@ -149,7 +149,7 @@ impl Follower {
     async fn turn<T: Resource>(&mut self) -> Result<(), Trouble> {
         if self.version.is_none() && !self.streams {
             self.list::<T>().await?;
-            self.outage.works(self.kind);
+            self.outage.works(&self.index, self.kind, T::NAME);
         }
         let ended = self.watch::<T>().await;
         if matches!(ended, Err(Trouble::Expired)) {
@@ -199,7 +199,7 @@ impl Follower {
         loop {
             let silence_max =
                 self.timing.silence_max + if listing { Duration::ZERO } else { Duration::from_secs_f64(seconds) };
-            let piece = self.next_piece(&mut body, listing, &mut settled, silence_max).await?;
+            let piece = self.next_piece::<T>(&mut body, listing, &mut settled, silence_max).await?;
             let Some(piece) = piece else { break };
             self.index.heard(self.kind, true);
             lines
@@ -210,7 +210,7 @@ impl Follower {
             }
             if !listing && !settled {
                 settled = true;
-                self.outage.works(self.kind);
+                self.outage.works(&self.index, self.kind, T::NAME);
             }
         }
         if lines.is_open() {
@@ -220,7 +220,7 @@ impl Follower {
     }
 
     /// The next piece of a watch. One that stays open for a while works, though nothing may happen in it for long.
-    async fn next_piece(
+    async fn next_piece<T: Resource>(
         &mut self,
         body: &mut Body,
         listing: bool,
@@ -232,7 +232,7 @@ impl Follower {
                 return piece;
             }
             *settled = true;
-            self.outage.works(self.kind);
+            self.outage.works(&self.index, self.kind, T::NAME);
         }
         let piece = piece(body, silence_max).await;
         if listing && matches!(piece, Err(Trouble::Silent(_))) {
@@ -284,7 +284,7 @@ impl Follower {
                 let meta = serde_json::from_str::<crate::types::Namespace>(object.get()).unwrap_or_default().metadata;
                 if !self.said_unreadable {
                     self.said_unreadable = true;
-                    let line = format!("{}: skipping {}/{}: {error}", self.kind.resource(), meta.namespace, meta.name);
+                    let line = format!("{}: skipping {}/{}: {error}", T::NAME, meta.namespace, meta.name);
                     self.index.log(Level::Warning, &line);
                 }
                 meta.resource_version
@@ -294,7 +294,9 @@ impl Follower {
 
     fn path<T: Resource>(&self, query: &str) -> String {
         let mut path = format!("{}?{query}", T::PATH);
-        for (name, value) in [("labelSelector", self.selector.as_str()), ("fieldSelector", T::FIELDS)] {
+        let comma = if T::LABELS.is_empty() || self.selector.is_empty() { "" } else { "," };
+        let labels = format!("{}{comma}{}", self.selector, T::LABELS);
+        for (name, value) in [("labelSelector", labels.as_str()), ("fieldSelector", T::FIELDS)] {
             if !value.is_empty() {
                 path.push_str(&format!("&{name}={}", encode(value)));
             }

@@ -21,6 +21,7 @@ use crate::selector::Selector;
 use crate::types;
 use follow::Follower;
 use outage::Outage;
+use resource::ImportSlice;
 
 /// What to watch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub struct Watches {
     pub pods: bool,
     /// Selects Services, EndpointSlices and Pods.
     pub labels: Selector,
-    /// Selects Namespaces.
+    /// Selects Namespaces, and ServiceImports by their own labels (CoreDNS: plugin/kubernetes/controller.go).
     pub namespace_labels: Selector,
 }
 
@@ -72,22 +73,31 @@ impl Default for Timing {
 /// Keeps an index in step with an API, until it is dropped; it never ends by itself.
 ///
 /// Call [`Index::require`] with [`Watches::kinds`] first, so that nobody takes an empty index for one in step.
+///
+/// ServiceImports and their EndpointSlices are watched if the index keeps them.
 pub async fn run(api: Api, watches: Watches, timing: Timing, index: Arc<Index>) {
-    let outage = Arc::new(Outage::new(Arc::clone(&index)));
-    let follower = |kind: Kind, selector: &Selector| {
-        Follower::new(kind, api.clone(), &selector.to_string(), timing, Arc::clone(&index), Arc::clone(&outage))
+    let outage = Arc::new(Outage::default());
+    let follower = |kind: Kind, selector: &Selector, index: &Arc<Index>| {
+        Follower::new(kind, api.clone(), &selector.to_string(), timing, Arc::clone(index), Arc::clone(&outage))
     };
-    let services = follower(Kind::Services, &watches.labels).run::<types::Service>();
-    let namespaces = follower(Kind::Namespaces, &watches.namespace_labels).run::<types::Namespace>();
+    let services = follower(Kind::Services, &watches.labels, &index).run::<types::Service>();
+    let namespaces = follower(Kind::Namespaces, &watches.namespace_labels, &index).run::<types::Namespace>();
     let slices = async {
         if watches.slices {
-            follower(Kind::Slices, &watches.labels).run::<types::EndpointSlice>().await;
+            follower(Kind::Slices, &watches.labels, &index).run::<types::EndpointSlice>().await;
         }
     };
     let pods = async {
         if watches.pods {
-            follower(Kind::Pods, &watches.labels).run::<types::Pod>().await;
+            follower(Kind::Pods, &watches.labels, &index).run::<types::Pod>().await;
         }
     };
-    futures_util::future::join4(services, namespaces, slices, pods).await;
+    let imports = async {
+        if let Some(imports) = index.imports() {
+            let of = follower(Kind::Services, &watches.namespace_labels, imports).run::<types::ServiceImport>();
+            let slices = follower(Kind::Slices, &watches.labels, imports).run::<ImportSlice>();
+            futures_util::future::join(of, slices).await;
+        }
+    };
+    futures_util::future::join5(services, namespaces, slices, pods, imports).await;
 }

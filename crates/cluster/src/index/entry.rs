@@ -94,6 +94,16 @@ pub struct Service {
     pub(super) mark: AtomicU32,
 }
 
+impl Service {
+    /// Its external addresses; names are left out.
+    pub fn external_ips(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.external.iter().filter_map(|one| match one {
+            External::Address(ip) => Some(*ip),
+            External::Name(_) => None,
+        })
+    }
+}
+
 impl PartialEq for Service {
     fn eq(&self, other: &Self) -> bool {
         self.kind == other.kind
@@ -144,6 +154,8 @@ impl Addresses {
 pub struct Slice {
     pub(super) name: Box<str>,
     pub(super) ports: Arc<[Port]>,
+    // The cluster that it comes from, if it is of a ServiceImport; empty if its label is missing.
+    pub(super) cluster: Option<Arc<str>>,
     pub(super) addresses: Addresses,
     // One length-prefixed label an address (0: none); empty if no address has one.
     pub(super) hosts: Box<[u8]>,
@@ -155,6 +167,7 @@ impl PartialEq for Slice {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
             && self.ports == other.ports
+            && self.cluster == other.cluster
             && self.addresses == other.addresses
             && self.hosts == other.hosts
             && self.zones == other.zones
@@ -197,6 +210,8 @@ pub struct Endpoint<'a> {
     pub host: Option<&'a str>,
     /// Its topology zone in lower case, where the index keeps these.
     pub zone: Option<&'a str>,
+    /// The cluster that it is in, if it is of a ServiceImport; empty if its slice does not tell.
+    pub cluster: Option<&'a str>,
 }
 
 impl Endpoint<'_> {
@@ -279,7 +294,8 @@ impl<'a> Iterator for Endpoints<'a> {
     fn next(&mut self) -> Option<Endpoint<'a>> {
         let address = self.slice.addresses.get(self.at)?;
         self.at += 1;
-        Some(Endpoint { address, host: take_label(&mut self.hosts), zone: take_label(&mut self.zones) })
+        let cluster = self.slice.cluster.as_deref();
+        Some(Endpoint { address, host: take_label(&mut self.hosts), zone: take_label(&mut self.zones), cluster })
     }
 }
 

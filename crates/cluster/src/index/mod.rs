@@ -18,7 +18,7 @@ mod write;
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -43,8 +43,8 @@ pub struct Keep {
     pub pod_names: bool,
     /// Topology zones of endpoints.
     pub zones: bool,
-    /// External addresses of Services.
-    pub external: bool,
+    /// ServiceImports and their endpoints, see [`Index::imports`].
+    pub imports: bool,
 }
 
 /// A change that readers can see by now.
@@ -90,6 +90,19 @@ pub trait Observer: Send + Sync + 'static {
 pub struct Quiet;
 impl Observer for Quiet {}
 
+/// Hears of the API, but not of changes.
+struct Deaf(Arc<dyn Observer>);
+
+impl Observer for Deaf {
+    fn requested(&self, host: &str, code: Option<u16>, waited: Duration, elapsed: Duration) {
+        self.0.requested(host, code, waited, elapsed);
+    }
+
+    fn log(&self, level: Level, line: &str) {
+        self.0.log(level, line);
+    }
+}
+
 /// Tells the time in seconds since 1970, for serial numbers and ages.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
@@ -104,12 +117,16 @@ pub struct Index {
     namespaces: Table<write::Marked>,
     cluster_addresses: AddressMap,
     endpoint_addresses: AddressMap,
+    external_addresses: AddressMap,
     pods: Table<Arc<Pod>>,
     seed: RandomState,
     keep: Keep,
+    keep_external: AtomicBool,
+    imports: Option<Arc<Index>>,
     clock: Clock,
     state: state::State,
-    serial: AtomicU32,
+    serial_arrived: AtomicU32,
+    serial_updated: AtomicU32,
     serial_external: AtomicU32,
     writer: Mutex<write::Writer>,
     observer: Arc<dyn Observer>,
@@ -132,21 +149,36 @@ impl Index {
 
     /// The same with a clock of the caller's.
     pub fn with_clock(keep: Keep, observer: Arc<dyn Observer>, clock: Clock) -> Self {
+        let imports = keep.imports.then(|| {
+            let (keep, deaf) = (Keep { imports: false, zones: false, ..keep }, Arc::new(Deaf(Arc::clone(&observer))));
+            let imports = Self::with_clock(keep, deaf, Arc::clone(&clock));
+            imports.require(Kinds::of(&[Kind::Services, Kind::Slices]));
+            Arc::new(imports)
+        });
         Self {
             entries: Table::new(),
             namespaces: Table::new(),
             cluster_addresses: AddressMap::new(),
             endpoint_addresses: AddressMap::new(),
+            external_addresses: AddressMap::new(),
             pods: Table::new(),
             seed: RandomState::default(),
             keep,
+            keep_external: AtomicBool::new(false),
+            imports,
             clock,
             state: state::State::default(),
-            serial: AtomicU32::new(0),
+            serial_arrived: AtomicU32::new(0),
+            serial_updated: AtomicU32::new(0),
             serial_external: AtomicU32::new(0),
             writer: Mutex::default(),
             observer,
         }
+    }
+
+    /// The ServiceImports as Services, with the endpoints that each cluster has for them, if these are kept.
+    pub fn imports(&self) -> Option<&Arc<Index>> {
+        self.imports.as_ref()
     }
 
     /// What is known under a namespace and a Service name, given in any case; allocates nothing.
@@ -172,6 +204,17 @@ impl Index {
         self.at(&self.endpoint_addresses, address, |entry| {
             entry.endpoints().any(|(_, endpoint)| endpoint.address == address)
         })
+    }
+
+    /// The entries whose Service has this external address, in order of namespace and name; see [`Index::keep_external`].
+    pub fn services_outside(&self, address: IpAddr) -> Vec<Arc<Entry>> {
+        let has = |entry: &Entry| entry.service().is_some_and(|service| service.external_ips().any(|ip| ip == address));
+        self.at(&self.external_addresses, address, has)
+    }
+
+    /// Keeps external addresses of the Services that come from now on.
+    pub fn keep_external(&self) {
+        self.keep_external.store(true, Ordering::Release);
     }
 
     fn at(&self, map: &AddressMap, address: IpAddr, has: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
@@ -204,9 +247,20 @@ impl Index {
 
     /// When something last changed that an answer can show, in seconds since 1970; 0 before the first change.
     ///
-    /// A changed cluster address does not count (CoreDNS: plugin/kubernetes/controller.go).
+    /// A changed cluster address does not count, a ServiceImport that comes or goes does (CoreDNS: plugin/kubernetes/controller.go).
     pub fn serial(&self) -> u32 {
-        self.serial.load(Ordering::Relaxed)
+        let imports = self.imports.as_ref().map_or(0, |imports| imports.serial_arrived());
+        self.serial_arrived().max(self.serial_updated()).max(imports)
+    }
+
+    /// When something last came or went that an answer can show, in seconds since 1970.
+    pub fn serial_arrived(&self) -> u32 {
+        self.serial_arrived.load(Ordering::Relaxed)
+    }
+
+    /// When something that was there last changed in what an answer can show, in seconds since 1970.
+    pub fn serial_updated(&self) -> u32 {
+        self.serial_updated.load(Ordering::Relaxed)
     }
 
     /// When an external address or a port of a Service last changed, in seconds since 1970.

@@ -55,7 +55,7 @@ pub(super) fn address(text: &str) -> Option<IpAddr> {
 }
 
 /// Packs a Service; CoreDNS: plugin/kubernetes/object/service.go.
-pub(super) fn service(names: &mut Interner, given: &types::Service, keep: Keep, mark: u32) -> Service {
+pub(super) fn service(names: &mut Interner, given: &types::Service, keep_external: bool, mark: u32) -> Service {
     let spec = &given.spec;
     let cluster_ips: Vec<&str> = match spec.cluster_ips.as_slice() {
         [] => vec![&spec.cluster_ip],
@@ -73,7 +73,20 @@ pub(super) fn service(names: &mut Interner, given: &types::Service, keep: Keep, 
         kind,
         cluster_ips: cluster_ips.iter().filter_map(|ip| address(ip)).collect(),
         ports: ports_or_sentinel(names, ports),
-        external: if keep.external { external(given) } else { Box::default() },
+        external: if keep_external { external(given) } else { Box::default() },
+        mark: AtomicU32::new(mark),
+    }
+}
+
+/// Packs a ServiceImport as a Service; CoreDNS: plugin/kubernetes/object/serviceimport.go.
+pub(super) fn import(names: &mut Interner, given: &types::ServiceImport, mark: u32) -> Service {
+    let spec = &given.spec;
+    let ports = spec.ports.iter().map(|port| one_port(names, &port.name, Some(port.port), &port.protocol)).collect();
+    Service {
+        kind: if spec.kind == "Headless" { ServiceKind::Headless } else { ServiceKind::ClusterIp },
+        cluster_ips: spec.ips.iter().filter_map(|ip| address(ip)).collect(),
+        ports: ports_or_sentinel(names, ports),
+        external: Box::default(),
         mark: AtomicU32::new(mark),
     }
 }
@@ -87,7 +100,13 @@ fn external(given: &types::Service) -> Box<[External]> {
 
 /// Packs a slice; CoreDNS: plugin/kubernetes/object/endpoint.go. Only IP addresses are kept: of the type `FQDN`, which
 /// no controller writes, nothing is.
-pub(super) fn slice(names: &mut Interner, given: &types::EndpointSlice, keep: Keep, mark: u32) -> Slice {
+pub(super) fn slice(
+    names: &mut Interner,
+    given: &types::EndpointSlice,
+    cluster: Option<&str>,
+    keep: Keep,
+    mark: u32,
+) -> Slice {
     let ready = given.endpoints.iter().filter(|endpoint| endpoint.conditions.ready.unwrap_or(true));
     let each =
         ready.flat_map(|endpoint| endpoint.addresses.iter().filter_map(move |text| Some((endpoint, address(text)?))));
@@ -108,6 +127,7 @@ pub(super) fn slice(names: &mut Interner, given: &types::EndpointSlice, keep: Ke
     Slice {
         name: given.metadata.name.as_str().into(),
         ports: ports_or_sentinel(names, ports),
+        cluster: cluster.map(|cluster| names.name(cluster)),
         addresses: Addresses::pack(addresses),
         hosts: pack_labels(endpoints.iter().map(|endpoint| host(endpoint, keep))),
         zones: pack_labels(zones.iter().map(String::as_str)),

@@ -22,16 +22,6 @@ pub enum Kind {
 impl Kind {
     /// All kinds.
     pub const ALL: [Self; 4] = [Self::Services, Self::Slices, Self::Namespaces, Self::Pods];
-
-    /// The API's word for it.
-    pub fn resource(self) -> &'static str {
-        match self {
-            Self::Services => "services",
-            Self::Slices => "endpointslices",
-            Self::Namespaces => "namespaces",
-            Self::Pods => "pods",
-        }
-    }
 }
 
 /// A set of kinds.
@@ -118,16 +108,28 @@ impl Index {
 
     /// Tells whether every required kind has been in step once; a later outage does not change that.
     pub fn is_synced(&self) -> bool {
+        self.is_synced_itself() && self.imports().is_none_or(|imports| imports.is_synced_itself())
+    }
+
+    /// The same without ServiceImports.
+    fn is_synced_itself(&self) -> bool {
         let required = Kinds(self.state.required.load(Ordering::Acquire));
         required.0 != 0 && Kind::ALL.into_iter().all(|kind| !required.has(kind) || self.is_synced_kind(kind))
     }
 
     /// Waits until [`Index::is_synced`].
     pub async fn synced(&self) {
+        self.synced_itself().await;
+        if let Some(imports) = self.imports() {
+            imports.synced_itself().await;
+        }
+    }
+
+    async fn synced_itself(&self) {
         loop {
             let mut changed = std::pin::pin!(self.state.changed.notified());
             changed.as_mut().enable();
-            if self.is_synced() {
+            if self.is_synced_itself() {
                 return;
             }
             changed.await;
@@ -136,6 +138,10 @@ impl Index {
 
     /// For how many seconds the data may have been out of date: 0 while every required kind has a source that speaks.
     pub fn stale_seconds(&self) -> u64 {
+        self.stale_itself().max(self.imports().map_or(0, |imports| imports.stale_itself()))
+    }
+
+    fn stale_itself(&self) -> u64 {
         let required = Kinds(self.state.required.load(Ordering::Acquire));
         let away =
             Kind::ALL.into_iter().filter(|kind| required.has(*kind)).map(|kind| &self.state.kinds[kind as usize]);

@@ -195,11 +195,8 @@ fn is_in_step_once_every_required_kind_was_listed() {
 #[test]
 fn the_serial_moves_with_what_answers_show() {
     static NOW: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
-    let index = Index::with_clock(
-        Keep { external: true, ..Keep::default() },
-        Arc::new(Quiet),
-        Arc::new(|| NOW.fetch_add(1, Ordering::Relaxed)),
-    );
+    let index = Index::with_clock(Keep::default(), Arc::new(Quiet), Arc::new(|| NOW.fetch_add(1, Ordering::Relaxed)));
+    index.keep_external();
     let moved = |apply: &dyn Fn(&Index)| {
         let before = (index.serial(), index.serial_external());
         apply(&index);

@@ -42,11 +42,22 @@ pub(super) struct Writer {
 impl Index {
     /// Takes in a Service, new or changed.
     pub fn apply_service(&self, given: &types::Service) {
-        let (namespace, name) = (&given.metadata.namespace, &given.metadata.name);
+        let keep_external = self.keep_external.load(Ordering::Acquire);
+        let packed = |names: &mut Interner, mark| pack::service(names, given, keep_external, mark);
+        self.put_service(&given.metadata.namespace, &given.metadata.name, packed);
+    }
+
+    /// Takes in a ServiceImport, new or changed, as the Service of its name. CoreDNS: plugin/kubernetes/object/serviceimport.go.
+    pub fn apply_import(&self, given: &types::ServiceImport) {
+        let packed = |names: &mut Interner, mark| pack::import(names, given, mark);
+        self.put_service(&given.metadata.namespace, &given.metadata.name, packed);
+    }
+
+    fn put_service(&self, namespace: &str, name: &str, packed: impl FnOnce(&mut Interner, u32) -> Service) {
         // A name that is no label cannot be asked for.
         let Some(key) = self.key(namespace.as_bytes(), name.as_bytes()) else { return };
         let mut writer = self.writer();
-        let new = pack::service(&mut writer.names, given, self.keep, self.state.epoch(Kind::Services));
+        let new = packed(&mut writer.names, self.state.epoch(Kind::Services));
         let before = self.entry(key, namespace, name);
         let old = before.as_ref().and_then(|entry| entry.service.as_ref());
         if let Some(old) = old
@@ -56,16 +67,23 @@ impl Index {
             return;
         }
         let (shown, external) = old.map_or((true, false), |old| differences(old, &new));
-        let new_ips = new.cluster_ips.clone();
+        let new = Arc::new(new);
         let after = self.next_entry(&mut writer, key, (namespace, name), before.as_deref(), |entry| {
-            entry.service = Some(Arc::new(new))
+            entry.service = Some(Arc::clone(&new))
         });
         self.publish(key, after);
-        let old_ips = old.map(|old| &*old.cluster_ips).unwrap_or_default();
-        new_ips.iter().for_each(|ip| self.cluster_addresses.insert(*ip, key));
-        old_ips.iter().for_each(|ip| self.cluster_addresses.remove(*ip, key));
+        self.map_service(&new, key, true);
+        if let Some(old) = old {
+            self.map_service(old, key, false);
+        }
+        let replaces = old.is_some();
         drop(writer);
-        self.touch(shown, external);
+        if shown {
+            self.touch(&[self.serial_for(replaces)]);
+        }
+        if external {
+            self.touch(&[&self.serial_external]);
+        }
         self.tell(Kind::Services, namespace, name, false, None);
     }
 
@@ -77,16 +95,27 @@ impl Index {
         let Some(old) = &before.service else { return };
         let after = self.next_entry(&mut writer, key, (namespace, name), Some(&before), |entry| entry.service = None);
         self.publish(key, after);
-        old.cluster_ips.iter().for_each(|ip| self.cluster_addresses.remove(*ip, key));
+        self.map_service(old, key, false);
         drop(writer);
-        self.touch(true, false);
+        self.touch(&[&self.serial_arrived]);
         self.tell(Kind::Services, namespace, name, true, None);
     }
 
     /// Takes in an EndpointSlice, new or changed.
     pub fn apply_slice(&self, given: &types::EndpointSlice) {
+        self.put_slice(given, given.metadata.labels.service.as_deref().unwrap_or_default(), None);
+    }
+
+    /// Takes in an EndpointSlice of a ServiceImport, new or changed, with the cluster that it comes from.
+    /// CoreDNS: plugin/kubernetes/object/multicluster_endpoint.go.
+    pub fn apply_import_slice(&self, given: &types::EndpointSlice) {
+        let labels = &given.metadata.labels;
+        let cluster = labels.cluster.as_deref().unwrap_or_default();
+        self.put_slice(given, labels.import.as_deref().unwrap_or_default(), Some(cluster));
+    }
+
+    fn put_slice(&self, given: &types::EndpointSlice, owner: &str, cluster: Option<&str>) {
         let metadata = &given.metadata;
-        let owner = metadata.labels.service.as_deref().unwrap_or_default();
         let key = self.key(metadata.namespace.as_bytes(), owner.as_bytes()).filter(|_| !owner.is_empty());
         let mut writer = self.writer();
         let held = self.holder(&writer, &metadata.namespace, &metadata.name);
@@ -95,11 +124,11 @@ impl Index {
         {
             // The label moved to another Service, or went.
             self.take_slice(&mut writer, held, &metadata.name);
-            self.touch(true, false);
+            self.touch(&[&self.serial_arrived]);
             self.tell(Kind::Slices, &metadata.namespace, &held.name, true, None);
         }
         let Some(key) = key else { return };
-        let new = pack::slice(&mut writer.names, given, self.keep, self.state.epoch(Kind::Slices));
+        let new = pack::slice(&mut writer.names, given, cluster, self.keep, self.state.epoch(Kind::Slices));
         let before = self.entry(key, &metadata.namespace, owner);
         let old = before.as_ref().and_then(|entry| entry.slice(&metadata.name));
         if let Some(old) = old
@@ -118,8 +147,9 @@ impl Index {
             Some(old) => self.map_addresses(old, key, false),
             None => self.remember_slice(&mut writer, &metadata.namespace, &metadata.name, key),
         }
+        let replaces = held.is_some();
         drop(writer);
-        self.touch(true, false);
+        self.touch(&[self.serial_for(replaces)]);
         self.tell(Kind::Slices, &metadata.namespace, owner, false, metadata.annotations.triggered.as_deref());
     }
 
@@ -129,7 +159,7 @@ impl Index {
         let Some(held) = self.holder(&writer, namespace, name) else { return };
         self.take_slice(&mut writer, &held, name);
         drop(writer);
-        self.touch(true, false);
+        self.touch(&[&self.serial_arrived]);
         self.tell(Kind::Slices, namespace, &held.name, true, None);
     }
 
@@ -194,7 +224,7 @@ impl Index {
         let at = self.pod_key(address);
         self.pods.write(at).insert_unique(spread(at), new, |pod| spread(self.pod_key(pod.address)));
         drop(writer);
-        self.touch(true, false);
+        self.touch(&[&self.serial_arrived]);
         self.tell(Kind::Pods, namespace, name, false, None);
     }
 
@@ -203,7 +233,7 @@ impl Index {
         let mut writer = self.writer();
         if self.take_pod(&mut writer, self.long_key(namespace, name), namespace, name) {
             drop(writer);
-            self.touch(true, false);
+            self.touch(&[&self.serial_arrived]);
             self.tell(Kind::Pods, namespace, name, true, None);
         }
     }
@@ -337,6 +367,13 @@ impl Index {
         true
     }
 
+    fn map_service(&self, service: &Service, key: u32, add: bool) {
+        let inside = service.cluster_ips.iter().map(|ip| (&self.cluster_addresses, *ip));
+        for (map, ip) in inside.chain(service.external_ips().map(|ip| (&self.external_addresses, ip))) {
+            if add { map.insert(ip, key) } else { map.remove(ip, key) }
+        }
+    }
+
     fn map_addresses(&self, slice: &Slice, key: u32, add: bool) {
         let each = (0..slice.addresses.len()).filter_map(|at| slice.addresses.get(at));
         each.for_each(|ip: IpAddr| {
@@ -350,15 +387,16 @@ impl Index {
         (self.seed.hash_one((namespace, name)) >> 32) as u32
     }
 
-    fn touch(&self, shown: bool, external: bool) {
+    /// Moves serial numbers on.
+    fn touch(&self, serials: &[&AtomicU32]) {
         #[allow(clippy::cast_possible_truncation)] // a serial number wraps, RFC 1982
         let now = (self.clock)() as u32;
-        if shown {
-            self.serial.store(now, Ordering::Relaxed);
-        }
-        if external {
-            self.serial_external.store(now, Ordering::Relaxed);
-        }
+        serials.iter().for_each(|serial| serial.store(now, Ordering::Relaxed));
+    }
+
+    /// The serial number for an object that comes new (`false`) or in the place of another.
+    fn serial_for(&self, replaces: bool) -> &AtomicU32 {
+        if replaces { &self.serial_updated } else { &self.serial_arrived }
     }
 
     fn tell(&self, kind: Kind, namespace: &str, name: &str, deleted: bool, triggered: Option<&str>) {

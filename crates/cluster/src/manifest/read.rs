@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::yaml::{self, Node};
-use crate::types::{AllLabels, EndpointSlice, Endpoints, Namespace, Pod, Service};
+use crate::types::{AllLabels, EndpointSlice, Endpoints, Namespace, Pod, Service, ServiceImport};
 
 /// The largest file.
 pub(super) const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -56,6 +56,7 @@ impl std::error::Error for ManifestError {}
 pub(super) struct Objects {
     pub(super) namespaces: Vec<Namespace>,
     pub(super) services: Vec<Service>,
+    pub(super) imports: Vec<ServiceImport>,
     pub(super) slices: Vec<EndpointSlice>,
     pub(super) endpoints: Vec<Endpoints>,
     pub(super) pods: Vec<Pod<AllLabels>>,
@@ -93,6 +94,11 @@ impl Objects {
                 in_a_namespace(&mut read.metadata.namespace);
                 read.spec.ports.iter_mut().for_each(|port| or_tcp(&mut port.protocol));
                 self.services.push(read);
+            }),
+            ("multicluster.x-k8s.io/v1alpha1" | "", "ServiceImport") => read(node).map(|mut read: ServiceImport| {
+                in_a_namespace(&mut read.metadata.namespace);
+                read.spec.ports.iter_mut().for_each(|port| or_tcp(&mut port.protocol));
+                self.imports.push(read);
             }),
             ("v1" | "", "Endpoints") => read(node).map(|mut read: Endpoints| {
                 in_a_namespace(&mut read.metadata.namespace);

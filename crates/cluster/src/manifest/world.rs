@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::read::Objects;
 use crate::index::{Index, Kind, Kinds};
 use crate::types::{
-    AllLabels, Conditions, Endpoint, EndpointPort, EndpointSlice, Endpoints, Meta, Pod, Service, ServicePort,
-    SliceAnnotations, SliceLabels, TargetPort, TargetRef,
+    AllLabels, Conditions, Endpoint, EndpointPort, EndpointSlice, Endpoints, Meta, Pod, Service, ServiceImport,
+    ServicePort, SliceAnnotations, SliceLabels, TargetPort, TargetRef,
 };
 
 type Key<'a> = (&'a str, &'a str);
@@ -16,6 +16,7 @@ type Key<'a> = (&'a str, &'a str);
 struct World<'a> {
     namespaces: BTreeSet<&'a str>,
     services: BTreeMap<Key<'a>, &'a Service>,
+    imports: BTreeMap<Key<'a>, &'a ServiceImport>,
     slices: BTreeMap<Key<'a>, &'a EndpointSlice>,
     endpoints: BTreeMap<Key<'a>, &'a Endpoints>,
     pods: BTreeMap<Key<'a>, &'a Pod<AllLabels>>,
@@ -49,6 +50,14 @@ pub(super) fn fill<'a>(index: &Index, files: impl Iterator<Item = &'a Objects>) 
         .filter(|pod| is_live(pod) && pod.status.phase != "Unknown")
         .for_each(|pod| index.apply_pod(pod));
     index.finish(Kind::Pods);
+    if let Some(imports) = index.imports() {
+        imports.begin(Kind::Slices);
+        world.slices.values().for_each(|slice| imports.apply_import_slice(slice));
+        imports.finish(Kind::Slices);
+        imports.begin(Kind::Services);
+        world.imports.values().for_each(|import| imports.apply_import(import));
+        imports.finish(Kind::Services);
+    }
 }
 
 impl<'a> World<'a> {
@@ -57,13 +66,14 @@ impl<'a> World<'a> {
             (&meta.namespace, &meta.name)
         }
         self.services.extend(objects.services.iter().map(|one| (key(&one.metadata), one)));
+        self.imports.extend(objects.imports.iter().map(|one| (key(&one.metadata), one)));
         self.slices.extend(objects.slices.iter().map(|one| (key(&one.metadata), one)));
         self.endpoints.extend(objects.endpoints.iter().map(|one| (key(&one.metadata), one)));
         self.pods.extend(objects.pods.iter().map(|one| (key(&one.metadata), one)));
         self.namespaces.extend(objects.namespaces.iter().map(|one| one.metadata.name.as_str()));
         // A namespace that objects live in exists.
         let used = self.services.keys().chain(self.slices.keys()).chain(self.endpoints.keys()).chain(self.pods.keys());
-        self.namespaces.extend(used.map(|key| key.0));
+        self.namespaces.extend(used.chain(self.imports.keys()).map(|key| key.0));
     }
 
     /// The Services whose endpoints a cluster's controllers would find: those with a selector for which no file has endpoints.
@@ -186,7 +196,7 @@ fn slice(
     let metadata = Meta {
         name: format!("{service}/{name}"),
         namespace: namespace.to_owned(),
-        labels: SliceLabels { service: Some(service.to_owned()) },
+        labels: SliceLabels { service: Some(service.to_owned()), ..SliceLabels::default() },
         annotations: SliceAnnotations::default(),
         ..Meta::default()
     };
