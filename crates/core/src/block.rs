@@ -31,6 +31,8 @@ pub struct BlockSettings {
     pub debug: bool,
     /// Panics are logged with their stack.
     pub stacktrace: bool,
+    /// Plugins whose links change places so that they come in this order; the others stay.
+    pub order: Vec<String>,
     /// The zones whose queries have labels; none: labels are off. CoreDNS: plugin/metadata.
     pub label_zones: Option<Zones>,
 }

@@ -171,6 +171,19 @@ fn inspect_keys(index: usize, source: &ServerBlock, default_port: &str) -> Resul
     })
 }
 
+/// Puts the links that are named into the places that they have together, in the order in which they are named.
+fn reorder(links: &mut Vec<(&'static str, LinkDraft)>, order: &[String]) {
+    let place = |name: &str| order.iter().position(|named| named == name);
+    let places: Vec<usize> = (0..links.len()).filter(|at| place(links[*at].0).is_some()).collect();
+    let (mut named, rest): (Vec<_>, Vec<_>) =
+        std::mem::take(links).into_iter().partition(|(name, _)| place(name).is_some());
+    named.sort_by_key(|(name, _)| place(name));
+    *links = rest;
+    for (at, link) in places.into_iter().zip(named) {
+        links.insert(at, link);
+    }
+}
+
 fn link(
     drafts: Vec<BlockDraft>,
     instance: &InstanceDraft,
@@ -178,7 +191,8 @@ fn link(
     errors: &mut Vec<Diagnostic>,
 ) -> Vec<Arc<Block>> {
     let mut blocks = Vec::with_capacity(drafts.len());
-    for draft in drafts {
+    for mut draft in drafts {
+        reorder(&mut draft.links, &draft.settings.order);
         let names: Vec<&'static str> = draft.links.iter().map(|(name, _)| *name).collect();
         let fingerprint = draft.fingerprint.finish();
         let linked = |plugin| Linked {
