@@ -16,6 +16,7 @@ macro_rules! stock {
 }
 
 stock! {
+    "order" catena_plugin_order,
     "root" catena_plugin_root,
     "reload" catena_plugin_reload,
     "bufsize" catena_plugin_bufsize,
