@@ -284,6 +284,22 @@ impl fmt::Display for TypeText {
     }
 }
 
+/// The type of a mnemonic of miekg/dns, in capitals: for directives that name types. `TYPE65280` is none.
+#[must_use]
+pub fn type_named(word: &str) -> Option<Rtype> {
+    let number = match word {
+        "None" => 0,
+        "NSAP-PTR" => 23,
+        "Reserved" => 65_535,
+        _ => {
+            let rtype = word.parse::<Rtype>().ok()?;
+            let is_mnemonic = !rtype.to_string().starts_with("TYPE") && TypeText(rtype).to_string() == word;
+            return is_mnemonic.then_some(rtype);
+        }
+    };
+    Some(Rtype::from_int(number))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,6 +318,19 @@ mod tests {
         ];
         for (number, name) in names {
             assert_eq!(TypeText(Rtype::from_int(number)).to_string(), name);
+        }
+    }
+
+    #[test]
+    fn a_mnemonic_in_capitals_names_its_type_and_back() {
+        for number in 0..=u16::MAX {
+            let rtype = Rtype::from_int(number);
+            let text = TypeText(rtype).to_string();
+            let named = type_named(&text);
+            assert_eq!(named, Some(rtype).filter(|_| !text.starts_with("TYPE")), "{text}");
+        }
+        for word in ["a", "TYPE1", "TYPE65280", "", "A ", "BOGUS"] {
+            assert_eq!(type_named(word), None, "{word}");
         }
     }
 }

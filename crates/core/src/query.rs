@@ -191,6 +191,7 @@ struct Inner {
     arrival: Arrival,
     env: Arc<Env>,
     /// The index of the server block.
+    deadline: Option<Instant>,
     block: usize,
     /// Labels that plugins set on the way; the last one of a name counts.
     labels: Vec<(&'static str, String)>,
@@ -217,6 +218,7 @@ impl Query {
             arrival,
             env,
             block: usize::MAX,
+            deadline: None,
             labels: Vec::new(),
             seal: None,
             depth: 0,
@@ -233,6 +235,7 @@ impl Query {
         inner.arrival = arrival;
         if let Some(edns) = inner.edns.take() {
             inner.spare_options = edns.options;
+        inner.deadline = None;
         }
         inner.depth = 0;
         inner.block = usize::MAX;
@@ -424,6 +427,21 @@ impl Query {
 
     /// The worker's surroundings: instance, clock, spawner.
     #[must_use]
+    /// Gives up on the query at that time. An earlier deadline stays; look-ups from inside have it too, forks do not.
+    ///
+    /// Nothing is interrupted: links that ask others on the query's behalf look at [`Query::is_overdue`] before they start anew.
+    /// CoreDNS: `context.WithTimeout`.
+    pub fn set_deadline(&mut self, deadline: Instant) {
+        let earlier = self.0.deadline.map_or(deadline, |known| known.min(deadline));
+        self.0.deadline = Some(earlier);
+    }
+
+    /// Whether the query's deadline has passed.
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        self.0.deadline.is_some_and(|deadline| self.now() >= deadline)
+    }
+
     pub fn env(&self) -> &Arc<Env> {
         &self.0.env
     }
@@ -541,6 +559,7 @@ impl Query {
             labels: Vec::new(),
             seal: None,
             depth: inner.depth,
+            deadline: None,
             spare: None,
             spare_options: Vec::new(),
             slots: Vec::new(),
@@ -571,6 +590,7 @@ impl Query {
         Ok(Box::pin(async move { env.instance.serve(&mut inner).await }).await)
     }
 
+        inner.0.deadline = self.0.deadline;
     /// A buffer with a copy of these options.
     pub(crate) fn options_of(&mut self, octets: &[u8]) -> Vec<u8> {
         let mut options = std::mem::take(&mut self.0.spare_options);
