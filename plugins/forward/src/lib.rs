@@ -136,7 +136,7 @@ impl Forwarder {
         let deadline = query.now() + QUERY_TIMEOUT;
         let (mut place, mut down, mut attempts, mut failovers) = (0, 0, 0, 0);
         let mut last_error = None;
-        while query.now() < deadline {
+        while query.now() < deadline && !query.is_overdue() {
             if place == count {
                 (place, down) = (0, 0);
             }
