@@ -7,6 +7,8 @@
 mod scan;
 
 use expr::{Context, ContextProvider, Environment, Value as Inner};
+pub use query::query_value;
+
 use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -16,7 +16,7 @@ const FILE_LINES_MAX: usize = 800;
 const ALLOWED: [(&str, &[&str]); 13] = [
     ("corefile", &[]),
     ("core", &["corefile"]),
-    ("gocompat", &["corefile"]),
+    ("gocompat", &["core", "corefile"]),
     ("cluster", &["core", "corefile", "gocompat"]),
     ("upstream", &["core", "corefile", "gocompat"]),
     ("zone", &["core", "corefile"]),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use catena_core::{Class, Query, Rtype, Zone, flags, name};
-use catena_gocompat::expr::{self, Env, ExprError, Value};
+use catena_gocompat::expr::{Env, ExprError, GROUP, Value, query_value};
 use catena_gocompat::regexp::Captures;
 use catena_gocompat::template::{Datum, TemplateData};
 
@@ -148,8 +148,8 @@ impl TemplateData for Data<'_> {
         }
     }
 
-    fn meta(&self, _label: &str) -> String {
-        String::new()
+    fn meta(&self, label: &str) -> String {
+        self.query.label(label).unwrap_or_default().into_owned()
     }
 }
 
@@ -166,34 +166,15 @@ fn datum(value: &Value) -> Datum {
 
 impl Env for Data<'_> {
     fn call(&self, function: &str, args: &[Value]) -> Result<Value, ExprError> {
-        let query = self.query;
-        let text = |text: &str| Value::Text(text.to_owned());
-        Ok(match function {
-            "incidr" => return expr::incidr(args),
-            "group" => match args {
-                [Value::Int(number)] => text(self.group(&number.to_string())),
-                [Value::Text(name)] => text(self.group(name)),
-                _ => text(""),
-            },
-            "metadata" => text(""),
-            "type" => Value::Text(query.qtype().to_string()),
-            "name" => text(self.name),
-            "class" => match class_name(query.qclass()) {
-                "" => Value::Text(format!("CLASS{}", query.qclass().to_int())),
-                known => text(known),
-            },
-            "proto" => text(query.protocol().as_str()),
-            "size" => Value::Int(query.request_len() as i64),
-            "client_ip" => Value::Text(query.client().ip().to_canonical().to_string()),
-            "port" => Value::Text(query.client().port().to_string()),
-            "id" => Value::Int(query.id().into()),
-            "opcode" => Value::Int(query.opcode().to_int().into()),
-            "do" => Value::Bool(query.dnssec_ok()),
-            "bufsize" => Value::Int(query.size_limit() as i64),
-            "server_ip" => Value::Text(query.local().ip().to_canonical().to_string()),
-            "server_port" => Value::Text(query.local().port().to_string()),
-            _ => return Err(ExprError(format!("unknown function {function}"))),
-        })
+        if function != GROUP.name {
+            return query_value(self.query, function, args);
+        }
+        let group = match args {
+            [Value::Int(number)] => self.group(&number.to_string()),
+            [Value::Text(name)] => self.group(name),
+            _ => "",
+        };
+        Ok(Value::Text(group.to_owned()))
     }
 
     fn variable(&self, name: &str) -> Option<Value> {
