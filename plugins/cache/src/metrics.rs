@@ -94,14 +94,15 @@ impl CacheMetrics {
 
     /// The handles for the listener that took the query.
     pub(crate) fn of(&self, query: &Query) -> &Handles {
-        self.handles.get(query, |server| Handles::new(&self.families, server, &self.zones))
+        self.handles.get(query, |server| Handles::new(&self.families, [server, &self.zones, query.view()]))
     }
 }
 
 /// The series of one listener.
 pub(crate) struct Handles {
     entries: GaugeVec,
-    place: [String; 2],
+    /// Server, zones, view.
+    place: [String; 3],
     sizes: OnceLock<[Gauge; 2]>,
     hits: [Series; 2],
     evictions: [Series; 2],
@@ -113,13 +114,14 @@ pub(crate) struct Handles {
 }
 
 impl Handles {
-    fn new(families: &Families, server: &str, zones: &str) -> Self {
-        let plain = |family| Series::new(family, &[server, zones, ""]);
-        let typed =
-            |family| [Kind::Success, Kind::Denial].map(|kind| Series::new(family, &[server, kind.label(), zones, ""]));
+    fn new(families: &Families, [server, zones, view]: [&str; 3]) -> Self {
+        let plain = |family| Series::new(family, &[server, zones, view]);
+        let typed = |family| {
+            [Kind::Success, Kind::Denial].map(|kind| Series::new(family, &[server, kind.label(), zones, view]))
+        };
         Self {
             entries: families.entries.clone(),
-            place: [server.to_owned(), zones.to_owned()],
+            place: [server, zones, view].map(str::to_owned),
             sizes: OnceLock::new(),
             hits: typed(&families.hits),
             evictions: typed(&families.evictions),
@@ -141,10 +143,10 @@ impl Handles {
 
     /// Shows how many entries each store has.
     pub(crate) fn set_sizes(&self, success: usize, denial: usize) {
-        let [server, zones] = &self.place;
+        let [server, zones, view] = &self.place;
         let sizes = self.sizes.get_or_init(|| {
             [Kind::Success, Kind::Denial]
-                .map(|kind| self.entries.with_label_values(&[server.as_str(), kind.label(), zones.as_str(), ""]))
+                .map(|kind| self.entries.with_label_values(&[server, kind.label(), zones, view]))
         });
         sizes[0].set(success as f64);
         sizes[1].set(denial as f64);

@@ -14,6 +14,7 @@ pub(crate) struct Latch(AtomicBool);
 struct Shown {
     plugins: Vec<&'static str>,
     key: Option<Address>,
+    view: String,
 }
 
 /// Shows the plugins of a block as soon as it serves.
@@ -34,8 +35,12 @@ impl Enabled {
     }
 
     /// Tells what the block is, once all of it is read. CoreDNS shows its first key only.
-    pub(crate) fn set_block(&self, plugins: &[&'static str], keys: &[Address]) {
-        self.block.get_or_init(|| Shown { plugins: plugins.to_vec(), key: keys.first().cloned() });
+    pub(crate) fn set_block(&self, plugins: &[&'static str], keys: &[Address], view: &str) {
+        self.block.get_or_init(|| Shown {
+            plugins: plugins.to_vec(),
+            key: keys.first().cloned(),
+            view: view.to_owned(),
+        });
     }
 }
 
@@ -45,11 +50,11 @@ impl Service for Enabled {
         if !self.latch.0.swap(true, Ordering::SeqCst) {
             self.gauge.reset();
         }
-        let Some(Shown { plugins, key: Some(key) }) = self.block.get() else { return };
+        let Some(Shown { plugins, key: Some(key), view }) = self.block.get() else { return };
         let of_key = |port: u16| key.port_number().is_ok_and(|number| number == port);
         for addr in cx.listen.iter().filter(|addr| addr.transport == key.transport && of_key(addr.port)) {
             for plugin in plugins {
-                let labels = [&*addr.to_string(), &*key.zone, "", plugin];
+                let labels = [&*addr.to_string(), &*key.zone, view, plugin];
                 self.gauge.with_label_values(&labels).set(1.0);
             }
         }

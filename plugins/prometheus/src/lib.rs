@@ -60,8 +60,8 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     let requests = Arc::new(RequestMetrics::of(&metrics));
     cx.service(enabled);
     cx.link_later(move |linked| {
-        names.set_block(linked.link_names(), linked.keys());
-        let places = Places { zones, plugins: linked.link_names().to_vec() };
+        names.set_block(linked.link_names(), linked.keys(), linked.view());
+        let places = Places { zones, plugins: linked.link_names().to_vec(), view: linked.view().to_owned() };
         Ok(Prometheus { places, requests, series: PerServer::new() })
     });
     Ok(())

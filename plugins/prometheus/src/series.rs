@@ -41,6 +41,8 @@ pub(crate) struct Places {
     pub(crate) zones: Vec<Zone>,
     /// Its links.
     pub(crate) plugins: Vec<&'static str>,
+    /// The name of its view, empty if it has none.
+    pub(crate) view: String,
 }
 
 impl Places {
@@ -59,7 +61,7 @@ impl Places {
     /// The series of all zones on a listener.
     pub(crate) fn series(&self, requests: &Arc<RequestMetrics>, server: &str) -> Vec<ZoneSeries> {
         let zones = self.zones.iter().map(Zone::text).chain([NO_ZONE]);
-        zones.map(|zone| ZoneSeries::new(requests, server, zone, &self.plugins)).collect()
+        zones.map(|zone| ZoneSeries::new(requests, [server, zone, &self.view], &self.plugins)).collect()
     }
 }
 
@@ -68,6 +70,7 @@ pub(crate) struct ZoneSeries {
     families: Arc<RequestMetrics>,
     server: String,
     zone: String,
+    view: String,
     plugins: Vec<&'static str>,
     requests: Box<[OnceLock<Counter>]>,
     responses: Box<[OnceLock<Counter>]>,
@@ -82,11 +85,12 @@ fn unmade<T>(count: usize) -> Box<[OnceLock<T>]> {
 }
 
 impl ZoneSeries {
-    fn new(families: &Arc<RequestMetrics>, server: &str, zone: &str, plugins: &[&'static str]) -> Self {
+    fn new(families: &Arc<RequestMetrics>, [server, zone, view]: [&str; 3], plugins: &[&'static str]) -> Self {
         Self {
             families: Arc::clone(families),
             server: server.to_owned(),
             zone: zone.to_owned(),
+            view: view.to_owned(),
             plugins: plugins.to_vec(),
             requests: unmade(2 * 2 * (TYPES.len() + 1)),
             responses: unmade((plugins.len() + 1) * RCODES),
@@ -99,14 +103,14 @@ impl ZoneSeries {
 
     /// Counts a query and its reply: the code, the number of the plugin that made it, its length in octets.
     pub(crate) fn count(&self, q: &Query, rcode: Rcode, plugin: usize, len: usize) {
-        let (server, zone) = (self.server.as_str(), self.zone.as_str());
+        let [server, zone, view] = [&*self.server, &*self.zone, &*self.view];
         let proto = q.protocol();
         let proto_label = proto.as_str();
         if q.dnssec_ok() {
-            self.do_requests.get_or_init(|| self.families.do_requests.with_label_values(&[server, zone, ""])).inc();
+            self.do_requests.get_or_init(|| self.families.do_requests.with_label_values(&[server, zone, view])).inc();
         }
         self.request(q).inc();
-        let duration = self.duration.get_or_init(|| self.families.duration.with_label_values(&[server, zone, ""]));
+        let duration = self.duration.get_or_init(|| self.families.duration.with_label_values(&[server, zone, view]));
         duration.observe(q.elapsed().as_secs_f64());
         let sizes = [
             (&self.response_size, &self.families.response_size, len),
@@ -114,7 +118,7 @@ impl ZoneSeries {
         ];
         for (made, family, octets) in sizes {
             let size = made[usize::from(proto == Protocol::Tcp)]
-                .get_or_init(|| family.with_label_values(&[server, zone, "", proto_label]));
+                .get_or_init(|| family.with_label_values(&[server, zone, view, proto_label]));
             size.observe(octets as f64);
         }
         self.response(rcode, plugin);
@@ -125,7 +129,8 @@ impl ZoneSeries {
         let kind = TYPES.iter().position(|known| *known == q.qtype()).unwrap_or(TYPES.len());
         let index = (kind * 2 + usize::from(family == "2")) * 2 + usize::from(q.protocol() == Protocol::Tcp);
         self.requests[index].get_or_init(|| {
-            let labels = [&*self.server, &*self.zone, "", q.protocol().as_str(), family, type_label(q.qtype())];
+            let labels =
+                [&*self.server, &*self.zone, &*self.view, q.protocol().as_str(), family, type_label(q.qtype())];
             self.families.requests.with_label_values(&labels)
         })
     }
@@ -134,7 +139,7 @@ impl ZoneSeries {
         let code = usize::from(rcode.to_int());
         let name = self.plugins.get(plugin).copied().unwrap_or_default();
         let make = || {
-            let labels = [&*self.server, &*self.zone, "", &*rcode_text(rcode), name];
+            let labels = [&*self.server, &*self.zone, &*self.view, &*rcode_text(rcode), name];
             self.families.responses.with_label_values(&labels)
         };
         if code < RCODES {

@@ -5,9 +5,6 @@ use std::sync::OnceLock;
 use catena_core::{Metrics, PerServer, Query};
 use prometheus::{Counter, CounterVec};
 
-/// No plugin names views yet that templates could tell apart.
-const VIEW: &str = "";
-
 /// Matches of one template, with the handles of the series that it usually counts in.
 pub(crate) struct Matches {
     family: CounterVec,
@@ -25,7 +22,8 @@ impl Matches {
 
     /// Counts a match. `usual` is the index of the zone if class and type are the template's own.
     pub(crate) fn count(&self, query: &Query, usual: Option<usize>, labels: Labels<'_>) {
-        let series = || self.family.with_label_values(&[query.server(), labels.zone, VIEW, labels.class, labels.rtype]);
+        let series =
+            || self.family.with_label_values(&[query.server(), labels.zone, query.view(), labels.class, labels.rtype]);
         let handles = self.handles.get(query, |_| std::iter::repeat_with(OnceLock::new).take(self.zones).collect());
         match usual.and_then(|zone| handles.get(zone)) {
             Some(handle) => handle.get_or_init(series).inc(),
@@ -73,7 +71,15 @@ impl Failures {
             Failure::Record => &self.records,
         };
         family
-            .with_label_values(&[query.server(), labels.zone, VIEW, labels.class, labels.rtype, section, template])
+            .with_label_values(&[
+                query.server(),
+                labels.zone,
+                query.view(),
+                labels.class,
+                labels.rtype,
+                section,
+                template,
+            ])
             .inc();
     }
 }
