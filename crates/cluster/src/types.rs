@@ -11,6 +11,24 @@ pub struct NoLabels {}
 /// All labels, where a selector has to match them.
 pub type AllLabels = BTreeMap<String, String>;
 
+/// The labels of a Pod, as many of them as were decoded.
+pub trait PodLabels {
+    /// Names and values.
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)>;
+}
+
+impl PodLabels for NoLabels {
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        std::iter::empty()
+    }
+}
+
+impl PodLabels for AllLabels {
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
 /// The labels of an EndpointSlice that DNS reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct SliceLabels {
@@ -294,7 +312,7 @@ pub struct EndpointAddress {
     pub target_ref: Option<TargetRef>,
 }
 
-/// A Pod; `L` is [`NoLabels`] from the API, [`AllLabels`] from manifests, whose selectors have to match.
+/// A Pod; `L` is [`NoLabels`], or [`AllLabels`] where somebody reads them: the selectors of manifests, the metadata of clients.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(bound(deserialize = "L: Deserialize<'de> + Default"))]
 pub struct Pod<L = NoLabels> {

@@ -59,7 +59,7 @@ impl Backend {
                         Section::Answer,
                         zone_as_asked(question, zone),
                         self.config.ttl,
-                        self.index.serial(),
+                        self.zone_serial(zone),
                     );
                 }
                 outcome(true, answer)
@@ -126,7 +126,7 @@ impl Backend {
                     let Some(port) = item.port else { continue };
                     let target = service_name(&entry, item.endpoint, as_asked);
                     let Some(target) = target.get() else { continue };
-                    let label = item.endpoint.map(|endpoint| Label::of(&endpoint));
+                    let label = item.endpoint.map(|endpoint| (Label::of(&endpoint), endpoint.cluster));
                     if seen.first((label, port)) {
                         push_srv(answer, owner, ttl, weight, port, target);
                     }

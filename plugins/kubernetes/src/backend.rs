@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use catena_cluster::index::{Endpoint, Entry, Index, Service, ServiceKind};
+use catena_cluster::index::{Endpoint, Entry, Index, Service, ServiceKind, Slice};
 use catena_core::name::{OwnedName, owned};
 use catena_core::{Question, Zone};
 
 use crate::config::{Config, PodMode};
-use crate::request::{Asked, Detail, parse};
+use crate::handover::{Estate, Running};
+use crate::request::{Asked, Detail, Grammar, parse};
 
 /// What a name stands for.
 pub(crate) enum Found<'q> {
@@ -48,37 +49,87 @@ pub(crate) struct NameServer<'a> {
 /// The data behind the answers.
 pub(crate) struct Backend {
     pub(crate) config: Config,
-    pub(crate) index: Arc<Index>,
+    /// What was running before and goes on, if anything.
+    pub(crate) estate: Arc<Estate>,
+    /// What runs otherwise.
+    pub(crate) fresh: Arc<Running>,
     /// The addresses, none of them loopback, that this server listens on; known once it starts.
     pub(crate) local: OnceLock<Vec<IpAddr>>,
 }
 
 impl Backend {
+    /// What keeps the index in step.
+    pub(crate) fn running(&self) -> &Arc<Running> {
+        self.estate.running().unwrap_or(&self.fresh)
+    }
+
+    /// The objects.
+    pub(crate) fn index(&self) -> &Index {
+        &self.running().index
+    }
+
+    /// Whether a zone is that of a set of clusters; the objects are then the ServiceImports.
+    fn imports(&self, zone: &Zone) -> Option<&Index> {
+        let of_a_set = self.config.multicluster.longest_for(zone.name().for_slice()).is_some();
+        self.index().imports().filter(|_| of_a_set).map(|imports| &**imports)
+    }
+
+    /// Whether a zone is that of a set of clusters.
+    pub(crate) fn is_of_a_set(&self, zone: &Zone) -> bool {
+        self.imports(zone).is_some()
+    }
+
+    /// The objects that a zone is answered from.
+    pub(crate) fn objects(&self, zone: &Zone) -> &Index {
+        self.imports(zone).unwrap_or(self.index())
+    }
+
+    /// The serial number of a zone. That of a set of clusters does not count what comes and goes (CoreDNS:
+    /// plugin/kubernetes/controller.go).
+    pub(crate) fn zone_serial(&self, zone: &Zone) -> u32 {
+        self.imports(zone).map_or_else(|| self.index().serial(), Index::serial_updated)
+    }
+
+    /// What the names of a zone mean.
+    pub(crate) fn grammar(&self, zone: &Zone) -> Grammar {
+        match self.imports(zone) {
+            Some(_) => Grammar::Multicluster,
+            None if self.config.zonal => Grammar::Zonal,
+            None => Grammar::Plain,
+        }
+    }
+
+    /// What a name asks for.
+    pub(crate) fn asked<'q>(&self, question: &'q Question, zone: &Zone) -> Asked<'q> {
+        parse(question, zone, self.grammar(zone))
+    }
+
     /// What a question's name stands for.
     pub(crate) fn find<'q>(&self, question: &'q Question, zone: &Zone) -> Found<'q> {
-        let asked = parse(question, zone, self.config.zonal);
-        match asked {
+        match self.asked(question, zone) {
             Asked::Top => Found::Empty,
             Asked::NameServer => Found::NameServer,
             Asked::Version => Found::Version,
             Asked::Nothing => Found::Nothing,
             _ if zone.is_reverse() => Found::Nothing,
             Asked::Namespace { namespace, pods } => {
-                let there = self.is_exposed(namespace) && (!pods || self.config.pods != PodMode::Disabled);
+                let there = self.exposes(namespace) && (!pods || self.config.pods != PodMode::Disabled);
                 if there { Found::Empty } else { Found::Nothing }
             }
-            Asked::Name { namespace, .. } if !self.is_exposed(namespace) => Found::Nothing,
+            Asked::Name { namespace, .. } if !self.exposes(namespace) => Found::Nothing,
             Asked::Name { name, namespace, pods: true, .. } => match self.pod(name, namespace) {
                 Some(address) => Found::Pod { address },
                 None => Found::Nothing,
             },
-            Asked::Name { name, namespace, pods: false, detail } => self.service(name, namespace, detail),
+            Asked::Name { name, namespace, pods: false, detail } => {
+                self.find_service(self.objects(zone), name, namespace, detail)
+            }
         }
     }
 
     /// Whether a namespace exists and is not left out by `namespaces`.
-    pub(crate) fn is_exposed(&self, namespace: &[u8]) -> bool {
-        self.is_configured(namespace) && self.index.has_namespace(namespace)
+    pub(crate) fn exposes(&self, namespace: &[u8]) -> bool {
+        self.is_configured(namespace) && self.index().has_namespace(namespace)
     }
 
     fn is_configured(&self, namespace: &[u8]) -> bool {
@@ -86,8 +137,8 @@ impl Backend {
         listed.is_empty() || listed.iter().any(|one| one.as_bytes() == namespace)
     }
 
-    fn service<'q>(&self, name: &[u8], namespace: &[u8], detail: Detail<'q>) -> Found<'q> {
-        let Some(entry) = self.index.service(namespace, name) else { return Found::Nothing };
+    fn find_service<'q>(&self, index: &Index, name: &[u8], namespace: &[u8], detail: Detail<'q>) -> Found<'q> {
+        let Some(entry) = index.service(namespace, name) else { return Found::Nothing };
         let Some(service) = entry.service() else { return Found::Nothing };
         match &service.kind {
             // CoreDNS: an external name has neither endpoints nor ports, and one that is an address is none.
@@ -118,7 +169,7 @@ impl Backend {
                 let lives =
                     |pod: &Arc<catena_cluster::index::Pod>| pod.namespace().as_bytes().eq_ignore_ascii_case(namespace);
                 // Only the spelling that the API uses counts.
-                (spelled == address.to_string() && self.index.pods_at(address).iter().any(lives)).then_some(address)
+                (spelled == address.to_string() && self.index().pods_at(address).iter().any(lives)).then_some(address)
             }
         }
     }
@@ -142,7 +193,17 @@ impl Backend {
                 // The name of a headless Service's zone exists, be there endpoints in it or not.
                 true
             }
-            Detail::Endpoint(label) => endpoints(entry, &|endpoint| endpoint.is_called(label), (b"", b""), visit),
+            Detail::Endpoint(label) => endpoints(
+                entry,
+                &|endpoint| endpoint.cluster.is_none_or(str::is_empty) && endpoint.is_called(label),
+                (b"", b""),
+                visit,
+            ),
+            Detail::Member { endpoint: label, cluster } => {
+                let there = |own: &str| own.as_bytes().eq_ignore_ascii_case(cluster);
+                let wanted = |one: &Endpoint<'e>| one.cluster.is_some_and(there) && one.is_called(label);
+                endpoints(entry, &wanted, (b"", b""), visit)
+            }
             Detail::Whole if headless => endpoints(entry, &|_| true, (b"", b""), visit),
             Detail::Port { name, protocol } if headless => endpoints(entry, &|_| true, (name, protocol), visit),
             Detail::Whole => cluster_ips(service, (b"", b""), visit),
@@ -150,15 +211,24 @@ impl Backend {
         }
     }
 
+    /// Whether reverse look-ups tell of an entry: `namespace_labels` does not count here (CoreDNS: plugin/kubernetes/reverse.go).
+    pub(crate) fn shows_reverse(&self, entry: &Entry) -> bool {
+        self.config.namespaces.is_empty() || self.exposes(entry.namespace().as_bytes())
+    }
+
+    /// The endpoints of the slices that have this address.
+    pub(crate) fn beside(entry: &Entry, address: IpAddr) -> impl Iterator<Item = Endpoint<'_>> {
+        let has = move |slice: &&Slice| slice.endpoints().any(|endpoint| endpoint.address == address);
+        entry.slices().filter(has).flat_map(|slice| slice.endpoints())
+    }
+
     /// Visits the names of a reverse look-up, as endpoint and entry: of the first Service with this cluster address, or else of
     /// every endpoint. CoreDNS: plugin/kubernetes/reverse.go.
     pub(crate) fn visit_reverse(&self, address: IpAddr, visit: &mut dyn FnMut(&Entry, Option<Endpoint<'_>>)) {
-        let shown =
-            |entry: &Arc<Entry>| self.config.namespaces.is_empty() || self.is_exposed(entry.namespace().as_bytes());
-        if let Some(entry) = self.index.services_at(address).iter().find(|entry| shown(entry)) {
+        if let Some(entry) = self.index().services_at(address).iter().find(|entry| self.shows_reverse(entry)) {
             return visit(entry, None);
         }
-        for entry in self.index.endpoints_at(address).iter().filter(|entry| shown(entry)) {
+        for entry in self.index().endpoints_at(address).iter().filter(|entry| self.shows_reverse(entry)) {
             let same = entry.endpoints().map(|(_, endpoint)| endpoint).filter(|endpoint| endpoint.address == address);
             same.for_each(|endpoint| visit(entry, Some(endpoint)));
         }
@@ -169,7 +239,7 @@ impl Backend {
         let local = self.local.get().map_or(&[][..], Vec::as_slice);
         let mut is_endpoint = false;
         for address in local {
-            for entry in self.index.endpoints_at(*address) {
+            for entry in self.index().endpoints_at(*address) {
                 is_endpoint = true;
                 let Some(service) = entry.service() else { continue };
                 if service.kind != ServiceKind::Headless {
@@ -179,13 +249,9 @@ impl Backend {
                         .for_each(|ip| visit(NameServer { entry: Some(&entry), endpoint: None, address: *ip }));
                     continue;
                 }
-                for slice in
-                    entry.slices().filter(|slice| slice.endpoints().any(|endpoint| endpoint.address == *address))
-                {
-                    slice.endpoints().for_each(|endpoint| {
-                        visit(NameServer { entry: Some(&entry), endpoint: Some(endpoint), address: endpoint.address })
-                    });
-                }
+                Self::beside(&entry, *address).for_each(|endpoint| {
+                    visit(NameServer { entry: Some(&entry), endpoint: Some(endpoint), address: endpoint.address });
+                });
             }
         }
         if !is_endpoint {

@@ -1,6 +1,6 @@
 //! The words of the directive.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use catena_cluster::api::{Access, Limits, TlsFiles};
@@ -8,10 +8,12 @@ use catena_cluster::index::Keep;
 use catena_cluster::manifest::Manifests;
 use catena_cluster::selector::Selector;
 use catena_core::Span;
+use catena_core::name::OwnedName;
 use catena_core::prelude::*;
 use catena_gocompat::duration::GoDuration;
 use catena_gocompat::number::{atoi, parse_float};
 use catena_gocompat::quote::quote;
+use catena_gocompat::resolvconf::ResolvConf;
 
 /// Everything that may stand in the block.
 const PROPERTIES: [&str; 19] = [
@@ -38,6 +40,9 @@ const PROPERTIES: [&str; 19] = [
 
 /// The largest TTL, seconds.
 const TTL_MAX: i64 = 3600;
+
+/// Where a host keeps its search list.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// For which pods there are names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,6 +73,10 @@ pub(crate) struct Config {
     pub(crate) ignore_empty: bool,
     /// Whether names may pick a topology zone.
     pub(crate) zonal: bool,
+    /// The zones of a set of clusters, answered from ServiceImports.
+    pub(crate) multicluster: Zones,
+    /// The search list of this host's resolv.conf, for `autopath`.
+    pub(crate) search: Vec<OwnedName>,
     /// Of all records, seconds.
     pub(crate) ttl: u32,
     pub(crate) fall: Fallthrough,
@@ -137,6 +146,8 @@ pub(crate) fn parse(cx: &mut Setup<'_>) -> Result<(Config, Start), Diagnostic> {
         endpoints: true,
         ignore_empty: false,
         zonal: false,
+        multicluster: Zones::default(),
+        search: Vec::new(),
         ttl: 5,
         fall: Fallthrough::default(),
     };
@@ -159,6 +170,14 @@ pub(crate) fn parse(cx: &mut Setup<'_>) -> Result<(Config, Start), Diagnostic> {
     }
     if !draft.config.namespaces.is_empty() && draft.namespace_labels.is_some() {
         return Err(words.err("namespaces and namespace_labels cannot both be set"));
+    }
+    let foreign = |zone: &&Zone| !draft.config.zones.iter().any(|own| own == *zone);
+    if let Some(zone) = draft.config.multicluster.iter().find(foreign) {
+        let own: Vec<&str> = draft.config.zones.iter().map(Zone::text).collect();
+        return Err(words.err(format!(
+            "is not authoritative for the multicluster zone {zone} (authoritative zones: [{}])",
+            own.join(" ")
+        )));
     }
     if draft.config.zonal && !draft.config.endpoints {
         return Err(words.err("zonal requires the endpoint cache; remove noendpoints"));
@@ -224,9 +243,8 @@ impl Draft {
             }
             "apiserver_qps" | "apiserver_burst" | "apiserver_max_inflight" => self.limit(words)?,
             "multicluster" => {
-                return Err(words
-                    .plain_err("property 'multicluster' is not supported yet")
-                    .with_label("not supported yet"));
+                config.multicluster = Zones::from_args(words.remaining_args());
+                config.keep.imports = !config.multicluster.is_empty();
             }
             _ => return Err(words.unknown_property(&PROPERTIES)),
         }
@@ -310,7 +328,7 @@ impl Draft {
 
     fn finish(self, cx: &mut Setup<'_>) -> Result<(Config, Start), Diagnostic> {
         let Self {
-            config,
+            mut config,
             timeout,
             span,
             endpoint,
@@ -322,6 +340,9 @@ impl Draft {
             namespace_labels,
             of_api,
         } = self;
+        if config.pods == PodMode::Verified {
+            config.search = host_search(cx);
+        }
         if let (Some(both), false) = (of_api, manifests.is_empty()) {
             return Err(both);
         }
@@ -338,6 +359,10 @@ impl Draft {
             (None, None) => Access::InCluster,
         };
         access.check().map_err(|error| at(span, Diagnostic::error(error.to_string())))?;
+        // Changed credentials are a reason to start afresh; whether they can be read is found at the start.
+        for file in access.files() {
+            let _counted = cx.read_file(file);
+        }
         let api = FromApi { access, limits, labels, namespace_labels: namespace_labels.unwrap_or_default() };
         Ok((config, Start { origin: Origin::Api(Box::new(api)), span, timeout }))
     }
@@ -362,6 +387,13 @@ fn read_manifests(paths: Vec<(PathBuf, Span)>) -> Result<Manifests, Diagnostic> 
         let error = Diagnostic::error(shown.next().unwrap_or_default()).with_label("read from here");
         shown.fold(at(span, error), Diagnostic::with_note)
     })
+}
+
+/// The search list of the host, in lower case. CoreDNS: plugin/kubernetes/setup.go, `searchFromResolvConf`.
+fn host_search(cx: &mut Setup<'_>) -> Vec<OwnedName> {
+    let text = cx.read_file(Path::new(RESOLV_CONF)).unwrap_or_default();
+    let conf = ResolvConf::parse(&String::from_utf8_lossy(&text)).unwrap_or_default();
+    Zones::from_args(conf.search.iter().map(String::as_str)).iter().map(|zone| zone.name().clone()).collect()
 }
 
 fn no_args(words: &mut Cursor<'_>) -> Result<(), Diagnostic> {

@@ -1,9 +1,15 @@
 //! What the plugin counts.
 
+use std::future::poll_fn;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use catena_core::Metrics;
-use prometheus::{CounterVec, Histogram, HistogramVec};
+use catena_cluster::index::Index;
+use catena_core::{Metrics, Task};
+use prometheus::{CounterVec, GaugeVec, Histogram, HistogramVec};
+
+/// How often the age of the data is told.
+const STALENESS_TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// 1 ms, doubled nineteen times. Seconds.
 const PROGRAMMING_BUCKETS: usize = 20;
@@ -58,6 +64,44 @@ impl Handles {
         self.requests.with_label_values(&[code.as_str(), "GET", host]).inc();
         self.limiter_duration.with_label_values(&["GET", host]).observe(waited.as_secs_f64());
         self.request_duration.with_label_values(&["GET", host]).observe(elapsed.as_secs_f64());
+    }
+}
+
+/// Tells how old the data of a block may be.
+pub(crate) struct Staleness {
+    family: GaugeVec,
+    zone: String,
+}
+
+impl Staleness {
+    pub(crate) fn of(metrics: &Metrics, zone: &str) -> Self {
+        let family = metrics.gauge(
+            "coredns_kubernetes_stale_seconds",
+            "For how many seconds the data may have been out of date; 0 while the API is followed.",
+            &["zone"],
+        );
+        Self { family, zone: zone.to_owned() }
+    }
+
+    /// The task, and beside it the age of the index, told for as long as the task goes on.
+    pub(crate) fn told_beside(&self, index: Arc<Index>, mut task: Task) -> Task {
+        let (family, zone) = (self.family.clone(), self.zone.clone());
+        let mut told = Box::pin(async move {
+            loop {
+                family.with_label_values(&[zone.as_str()]).set(index.stale_seconds() as f64);
+                tokio::time::sleep(STALENESS_TOLD_EVERY).await;
+            }
+        });
+        Box::pin(poll_fn(move |cx| {
+            let _never_ends: std::task::Poll<()> = told.as_mut().poll(cx);
+            task.as_mut().poll(cx)
+        }))
+    }
+
+    /// Nobody follows any more.
+    pub(crate) fn forget(&self) {
+        // It may not have been told yet.
+        let _unknown = self.family.remove_label_values(&[self.zone.as_str()]);
     }
 }
 

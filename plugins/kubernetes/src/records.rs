@@ -69,6 +69,10 @@ pub(crate) fn name(labels: &[&[u8]], zone: &[u8]) -> WireName {
 pub(crate) fn service_name(entry: &Entry, endpoint: Option<Endpoint<'_>>, zone: &[u8]) -> WireName {
     let (service, namespace) = (entry.name().as_bytes(), entry.namespace().as_bytes());
     match endpoint {
+        Some(endpoint) if endpoint.cluster.is_some_and(|cluster| !cluster.is_empty()) => {
+            let cluster = endpoint.cluster.unwrap_or_default().as_bytes();
+            name(&[endpoint.label().as_bytes(), cluster, service, namespace, b"svc"], zone)
+        }
         Some(endpoint) => name(&[endpoint.label().as_bytes(), service, namespace, b"svc"], zone),
         None => name(&[service, namespace, b"svc"], zone),
     }
@@ -108,38 +112,59 @@ impl<T: Copy + Eq + Hash> Seen<T> {
     }
 }
 
+/// The type and the rdata of an address.
+pub(crate) fn address_rdata(address: &IpAddr) -> (Rtype, Octets<16>) {
+    let mut rdata = Octets::new();
+    match address {
+        IpAddr::V4(ip) => rdata.push(&ip.octets()),
+        IpAddr::V6(ip) => rdata.push(&ip.octets()),
+    }
+    (if address.is_ipv4() { Rtype::A } else { Rtype::AAAA }, rdata)
+}
+
 /// Adds an address record under a name on the wire.
 pub(crate) fn push_address(answer: &mut Answer, section: Section, owner: &[u8], ttl: u32, address: IpAddr) {
-    match address {
-        IpAddr::V4(ip) => answer.push_wire(section, owner, Rtype::A, Class::IN, ttl, &ip.octets()),
-        IpAddr::V6(ip) => answer.push_wire(section, owner, Rtype::AAAA, Class::IN, ttl, &ip.octets()),
+    let (rtype, rdata) = address_rdata(&address);
+    if let Some(rdata) = rdata.get() {
+        answer.push_wire(section, owner, rtype, Class::IN, ttl, rdata);
     }
 }
 
-/// Adds an SRV record of priority 0.
-pub(crate) fn push_srv(answer: &mut Answer, owner: &[u8], ttl: u32, weight: u16, port: u16, target: &[u8]) {
-    let mut rdata = Octets::<{ 6 + NAME_OCTETS_MAX }>::new();
+/// The rdata of an SRV record of priority 0.
+pub(crate) fn srv_rdata(weight: u16, port: u16, target: &[u8]) -> Octets<{ 6 + NAME_OCTETS_MAX }> {
+    let mut rdata = Octets::new();
     for number in [0, weight, port] {
         rdata.push(&number.to_be_bytes());
     }
     rdata.push(target);
-    if let Some(rdata) = rdata.get() {
+    rdata
+}
+
+/// Adds an SRV record of priority 0.
+pub(crate) fn push_srv(answer: &mut Answer, owner: &[u8], ttl: u32, weight: u16, port: u16, target: &[u8]) {
+    if let Some(rdata) = srv_rdata(weight, port, target).get() {
         answer.push_wire(Section::Answer, owner, Rtype::SRV, Class::IN, ttl, rdata);
     }
 }
 
-/// Adds the SOA record of a zone; its own TTL is at most 300 seconds. CoreDNS: plugin/backend_lookup.go.
-pub(crate) fn push_soa(answer: &mut Answer, section: Section, zone: &[u8], ttl: u32, serial: u32) {
-    let mut rdata = Octets::<RDATA_OCTETS_MAX>::new();
+/// The rdata of the SOA record of a zone. CoreDNS: plugin/backend_lookup.go.
+pub(crate) fn soa_rdata(zone: &[u8], ttl: u32, serial: u32) -> Octets<RDATA_OCTETS_MAX> {
+    let mut rdata = Octets::new();
     for labels in [&[&b"ns"[..], b"dns"][..], &[b"hostmaster"]] {
-        let name = name(labels, zone);
-        let Some(name) = name.get() else { return };
-        rdata.push(name);
+        match name(labels, zone).get() {
+            Some(name) => rdata.push(name),
+            None => rdata.fits = false,
+        }
     }
     for number in [serial, 7200, 1800, 86400, ttl] {
         rdata.push(&number.to_be_bytes());
     }
-    if let Some(rdata) = rdata.get() {
+    rdata
+}
+
+/// Adds the SOA record of a zone; its own TTL is at most 300 seconds.
+pub(crate) fn push_soa(answer: &mut Answer, section: Section, zone: &[u8], ttl: u32, serial: u32) {
+    if let Some(rdata) = soa_rdata(zone, ttl, serial).get() {
         answer.push_wire(section, zone, Rtype::SOA, Class::IN, ttl.min(300), rdata);
     }
 }

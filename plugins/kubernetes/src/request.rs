@@ -26,14 +26,27 @@ pub(crate) enum Detail<'q> {
     Whole,
     /// One endpoint.
     Endpoint(&'q [u8]),
+    /// One endpoint of one of a set of clusters.
+    Member { endpoint: &'q [u8], cluster: &'q [u8] },
     /// Ports by name and protocol, underscores removed; empty means any.
     Port { name: &'q [u8], protocol: &'q [u8] },
     /// The endpoints of a topology zone; if there are none and `prefer`, all of them.
     Zone { zone: Box<[u8]>, prefer: bool },
 }
 
+/// What names mean, beside the specification's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Grammar {
+    /// Nothing.
+    Plain,
+    /// `TOPOLOGYZONE.pin._zone` and `.prefer._zone`.
+    Zonal,
+    /// `ENDPOINT.CLUSTER` where neither begins with an underscore.
+    Multicluster,
+}
+
 /// Reads a question's lower-case name. CoreDNS: plugin/kubernetes/parse.go.
-pub(crate) fn parse<'q>(question: &'q Question, zone: &Zone, zonal: bool) -> Asked<'q> {
+pub(crate) fn parse<'q>(question: &'q Question, zone: &Zone, grammar: Grammar) -> Asked<'q> {
     let labels = Labels::of(question, zone);
     // The labels from right to left.
     let last = |nth: usize| labels.count.checked_sub(nth + 1).and_then(|at| labels.get(at));
@@ -48,8 +61,13 @@ pub(crate) fn parse<'q>(question: &'q Question, zone: &Zone, zonal: bool) -> Ask
     let Some(name) = last(2) else { return Asked::Namespace { namespace, pods } };
     let detail = match (labels.count, last(3), last(4)) {
         (4, Some(endpoint), _) => Detail::Endpoint(endpoint),
+        (5, Some(cluster), Some(endpoint))
+            if grammar == Grammar::Multicluster && !cluster.starts_with(b"_") && !endpoint.starts_with(b"_") =>
+        {
+            Detail::Member { endpoint, cluster }
+        }
         (5, Some(protocol), Some(port)) => Detail::Port { name: stripped(port), protocol: stripped(protocol) },
-        (6.., Some(b"_zone"), Some(directive @ (b"pin" | b"prefer"))) if zonal && !pods => {
+        (6.., Some(b"_zone"), Some(directive @ (b"pin" | b"prefer"))) if grammar == Grammar::Zonal && !pods => {
             Detail::Zone { zone: labels.joined(labels.count - 5), prefer: directive == b"prefer" }
         }
         (3, ..) => Detail::Whole,
@@ -94,11 +112,11 @@ mod tests {
     use super::*;
     use catena_core::{Class, Rtype, name};
 
-    fn shown(text: &str, zonal: bool) -> String {
+    fn shown(text: &str, grammar: Grammar) -> String {
         let question = Question::new(name::owned(text).unwrap().for_slice(), Rtype::A, Class::IN);
         let zone = Zone::parse("cluster.local").unwrap();
         let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
-        match parse(&question, &zone, zonal) {
+        match parse(&question, &zone, grammar) {
             Asked::Top => "top".to_owned(),
             Asked::NameServer => "name server".to_owned(),
             Asked::Version => "version".to_owned(),
@@ -108,6 +126,9 @@ mod tests {
                 let detail = match detail {
                     Detail::Whole => String::new(),
                     Detail::Endpoint(label) => format!(" endpoint {}", text(label)),
+                    Detail::Member { endpoint, cluster } => {
+                        format!(" endpoint {} of {}", text(endpoint), text(cluster))
+                    }
                     Detail::Port { name, protocol } => format!(" port {}/{}", text(name), text(protocol)),
                     Detail::Zone { zone, prefer } => format!(" zone {} {prefer}", text(&zone)),
                 };
@@ -136,17 +157,31 @@ mod tests {
             ("a.b.c.web.shop.svc.cluster.local", "nothing"),
             ("a.b.c.d.cluster.local", "nothing"),
         ] {
-            assert_eq!(shown(name, false), expected, "{name}");
+            assert_eq!(shown(name, Grammar::Plain), expected, "{name}");
         }
     }
 
     #[test]
     fn a_topology_zone_may_have_dots() {
         let name = "eu.West-1.pin._zone.web.shop.svc.cluster.local";
-        assert_eq!(shown(name, true), "web in shop false zone eu.west-1 false");
-        assert_eq!(shown(name, false), "nothing");
-        assert_eq!(shown("a.prefer._zone.web.shop.svc.cluster.local", true), "web in shop false zone a true");
-        assert_eq!(shown("a.near._zone.web.shop.svc.cluster.local", true), "nothing");
-        assert_eq!(shown("a.pin._zone.web.shop.pod.cluster.local", true), "nothing");
+        assert_eq!(shown(name, Grammar::Zonal), "web in shop false zone eu.west-1 false");
+        assert_eq!(shown(name, Grammar::Plain), "nothing");
+        assert_eq!(shown("a.prefer._zone.web.shop.svc.cluster.local", Grammar::Zonal), "web in shop false zone a true");
+        assert_eq!(shown("a.near._zone.web.shop.svc.cluster.local", Grammar::Zonal), "nothing");
+        assert_eq!(shown("a.pin._zone.web.shop.pod.cluster.local", Grammar::Zonal), "nothing");
+    }
+    #[test]
+    fn a_set_of_clusters_has_endpoints_by_cluster_and_no_topology_zones() {
+        let base = "web.shop.svc.cluster.local";
+        for (labels, expected) in [
+            ("DB-0.East", "web in shop false endpoint db-0 of east"),
+            ("_http._tcp", "web in shop false port http/tcp"),
+            ("_http.tcp", "web in shop false port http/tcp"),
+            ("http._tcp", "web in shop false port http/tcp"),
+            ("db-0", "web in shop false endpoint db-0"),
+            ("a.pin._zone", "nothing"),
+        ] {
+            assert_eq!(shown(&format!("{labels}.{base}"), Grammar::Multicluster), expected, "{labels}");
+        }
     }
 }

@@ -68,15 +68,18 @@ impl Service for Source {
         let _first = self.backend.local.set(local_addresses(cx));
         let start = self.start.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Start { origin, span, timeout }) = start else { return Ok(()) };
-        let index = Arc::clone(&self.backend.index);
-        let task: Task = match origin {
-            Origin::Manifests(manifests) => {
-                manifests.fill(&index);
-                Box::pin(manifests.watch(index, POLL))
-            }
-            Origin::Api(api) => self.follow(*api).await.map_err(|error| at(span, error))?,
-        };
-        if !cx.spawner.spawn(task) {
+        let running = self.backend.running();
+        if !running.is_begun() {
+            let index = Arc::clone(&running.index);
+            running.begin(match origin {
+                Origin::Manifests(manifests) => {
+                    manifests.fill(&index);
+                    Box::pin(manifests.watch(index, POLL))
+                }
+                Origin::Api(api) => self.follow(*api, index).await.map_err(|error| at(span, error))?,
+            });
+        }
+        if !cx.spawner.spawn(Box::pin(running.drive())) {
             return Err(at(span, Diagnostic::error("no task can be started").with_prefix("kubernetes")));
         }
         self.wait(timeout).await;
@@ -85,21 +88,20 @@ impl Service for Source {
 }
 
 impl Source {
-    async fn follow(&self, from: FromApi) -> Result<Task, Diagnostic> {
+    async fn follow(&self, from: FromApi, index: Arc<Index>) -> Result<Task, Diagnostic> {
         let FromApi { access, limits, labels, namespace_labels } = from;
         let api =
             access.client().await.map_err(|error| Diagnostic::error(error.to_string()).with_prefix("kubernetes"))?;
         let config = &self.backend.config;
         let pods = config.pods == PodMode::Verified;
         let watches = Watches { slices: config.endpoints, pods, labels, namespace_labels };
-        let index = Arc::clone(&self.backend.index);
         index.require(watches.kinds());
         Ok(Box::pin(api::run(api.limited(limits), watches, Timing::default(), index)))
     }
 
     /// Holds the start until the index is in step, or for so long. CoreDNS: plugin/kubernetes, `InitKubeCache`.
     async fn wait(&self, timeout: Duration) {
-        let index = &self.backend.index;
+        let index = self.backend.index();
         let mut left = timeout;
         while !index.is_synced() {
             let step = left.min(WAIT_SAID_EVERY);

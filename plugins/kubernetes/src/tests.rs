@@ -387,7 +387,10 @@ fn mistakes_are_told_in_corednss_words() {
             "Corefile:3 - Error during parsing: 'kubeconfig' and 'manifests' cannot both be set",
         ),
         ("kubernetes {\nendpoint http://\n}", "invalid endpoint 'http://': empty string"),
-        ("kubernetes {\nmulticluster a\n}", "property 'multicluster' is not supported yet"),
+        (
+            "kubernetes cluster.local 10.in-addr.arpa {\nmulticluster cluster.local clusterset.local\n}",
+            "Corefile:4 - Error during parsing: is not authoritative for the multicluster zone clusterset.local. (authoritative zones: [cluster.local. 10.in-addr.arpa.])",
+        ),
         (
             "kubernetes {\nlabels a b\n}",
             "unable to parse label selector value: 'a b': unable to parse requirement: found 'b', expected: in, notin, =, ==, !=",

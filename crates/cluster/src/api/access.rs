@@ -1,6 +1,6 @@
 //! How to reach the API: in the cluster, by a kubeconfig, or by its URL.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hyper::Uri;
@@ -113,6 +113,17 @@ impl Access {
             Self::Endpoint { url, .. } => uri(url).map(|_| ()),
             Self::InCluster | Self::Kubeconfig { .. } => Ok(()),
         }
+    }
+
+    /// The files that the configuration names for it.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let (kubeconfig, tls) = match self {
+            Self::InCluster => (None, None),
+            Self::Kubeconfig { file, .. } => (Some(file), None),
+            Self::Endpoint { tls, .. } => (None, tls.as_ref()),
+        };
+        let tls = tls.into_iter().flat_map(|tls| [&tls.certificate, &tls.key, &tls.authority]);
+        kubeconfig.into_iter().chain(tls).map(PathBuf::as_path)
     }
 
     /// Makes a client; reads files, asks nobody. Must be called within a tokio runtime.

@@ -1,6 +1,7 @@
 //! The live API as a source: list and watch, and nothing else.
 
 mod access;
+pub mod configmap;
 mod follow;
 mod limit;
 mod lines;
@@ -88,7 +89,9 @@ pub async fn run(api: Api, watches: Watches, timing: Timing, index: Arc<Index>) 
         }
     };
     let pods = async {
-        if watches.pods {
+        if watches.pods && index.keeps_pod_labels() {
+            follower(Kind::Pods, &watches.labels, &index).run::<types::Pod<types::AllLabels>>().await;
+        } else if watches.pods {
             follower(Kind::Pods, &watches.labels, &index).run::<types::Pod>().await;
         }
     };

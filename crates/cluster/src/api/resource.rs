@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::index::Index;
-use crate::types::{EndpointSlice, Namespace, Pod, Service, ServiceImport};
+use crate::types::{EndpointSlice, Namespace, Pod, PodLabels, Service, ServiceImport};
 
 /// A kind of object that is followed.
 pub(super) trait Resource: DeserializeOwned + Send {
@@ -74,7 +74,7 @@ impl Resource for Namespace {
     }
 }
 
-impl Resource for Pod {
+impl<L: PodLabels + DeserializeOwned + Default + Send> Resource for Pod<L> {
     const NAME: &'static str = "pods";
     const PATH: &'static str = "/api/v1/pods";
     // CoreDNS: plugin/kubernetes/controller.go

@@ -366,11 +366,13 @@ impl Entry {
     }
 }
 
-/// A live pod: only what maps an address to it.
+/// A live pod: only what maps an address to it. Its name tells it from others when it goes.
 #[derive(Debug)]
 pub struct Pod {
     pub(super) namespace: Arc<str>,
     pub(super) name: Box<str>,
+    // Names and values, which hardly differ from pod to pod; empty unless the index keeps them.
+    pub(super) labels: Box<[(Arc<str>, Arc<str>)]>,
     pub(super) address: IpAddr,
     pub(super) mark: AtomicU32,
 }
@@ -384,6 +386,11 @@ impl Pod {
     /// The pod's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The value of a label, where the index keeps these.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.labels.iter().find(|(known, _)| &**known == name).map(|(_, value)| &**value)
     }
 
     /// The pod's first address.

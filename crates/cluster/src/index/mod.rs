@@ -122,6 +122,7 @@ pub struct Index {
     seed: RandomState,
     keep: Keep,
     keep_external: AtomicBool,
+    keep_pod_labels: AtomicBool,
     imports: Option<Arc<Index>>,
     clock: Clock,
     state: state::State,
@@ -165,6 +166,7 @@ impl Index {
             seed: RandomState::default(),
             keep,
             keep_external: AtomicBool::new(false),
+            keep_pod_labels: AtomicBool::new(false),
             imports,
             clock,
             state: state::State::default(),
@@ -217,6 +219,16 @@ impl Index {
         self.keep_external.store(true, Ordering::Release);
     }
 
+    /// Keeps labels of the pods that come from now on.
+    pub fn keep_pod_labels(&self) {
+        self.keep_pod_labels.store(true, Ordering::Release);
+    }
+
+    /// Whether labels of pods are kept.
+    pub(crate) fn keeps_pod_labels(&self) -> bool {
+        self.keep_pod_labels.load(Ordering::Acquire)
+    }
+
     fn at(&self, map: &AddressMap, address: IpAddr, has: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
         let mut found = Vec::new();
         for key in map.keys(address) {
@@ -236,6 +248,14 @@ impl Index {
     pub fn pods_at(&self, address: IpAddr) -> Vec<Arc<Pod>> {
         let key = self.pod_key(address);
         self.pods.read(key).iter_hash(spread(key)).filter(|pod| pod.address == address).map(Arc::clone).collect()
+    }
+
+    /// The pod with this address; of several, as pods on the host's network are, the first by namespace and name.
+    pub fn pod_at(&self, address: IpAddr) -> Option<Arc<Pod>> {
+        let key = self.pod_key(address);
+        let shard = self.pods.read(key);
+        let here = shard.iter_hash(spread(key)).filter(|pod| pod.address == address);
+        here.min_by_key(|pod| (&pod.namespace, &pod.name)).map(Arc::clone)
     }
 
     /// Every entry with a Service, in order of namespace and name; for zone transfers.

@@ -69,6 +69,9 @@ impl State {
 impl Index {
     /// Says which kinds a source is going to keep in step; before that the index counts as out of step.
     pub fn require(&self, kinds: Kinds) {
+        // Staleness counts from here on.
+        let now = (self.clock)();
+        self.state.kinds.iter().for_each(|one| one.heard.store(now, Ordering::Relaxed));
         self.state.required.store(kinds.0, Ordering::Release);
         self.state.changed.notify_waiters();
     }

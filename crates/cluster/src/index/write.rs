@@ -191,7 +191,7 @@ impl Index {
     }
 
     /// Takes in a Pod. One without an address is forgotten; one being deleted stays as it is until it is gone.
-    pub fn apply_pod<L>(&self, given: &types::Pod<L>) {
+    pub fn apply_pod<L: types::PodLabels>(&self, given: &types::Pod<L>) {
         let (namespace, name) = (&given.metadata.namespace, &given.metadata.name);
         let key = self.long_key(namespace, name);
         let epoch = self.state.epoch(Kind::Pods);
@@ -208,7 +208,14 @@ impl Index {
             drop(writer);
             return self.delete_pod(namespace, name);
         };
-        if old.as_ref().is_some_and(|old| old.address == address) {
+        let labels: Box<[_]> = if self.keeps_pod_labels() {
+            let pairs = given.metadata.labels.pairs();
+            pairs.map(|(name, value)| (writer.names.name(name), writer.names.name(value))).collect()
+        } else {
+            Box::default()
+        };
+        let moved = old.as_ref().is_none_or(|old| old.address != address);
+        if !moved && old.as_ref().is_some_and(|old| old.labels == labels) {
             return;
         }
         if old.is_some() {
@@ -217,6 +224,7 @@ impl Index {
         let new = Arc::new(Pod {
             namespace: writer.names.name(namespace),
             name: name.as_str().into(),
+            labels,
             address,
             mark: AtomicU32::new(epoch),
         });
@@ -224,7 +232,9 @@ impl Index {
         let at = self.pod_key(address);
         self.pods.write(at).insert_unique(spread(at), new, |pod| spread(self.pod_key(pod.address)));
         drop(writer);
-        self.touch(&[&self.serial_arrived]);
+        if moved {
+            self.touch(&[&self.serial_arrived]);
+        }
         self.tell(Kind::Pods, namespace, name, false, None);
     }
 
