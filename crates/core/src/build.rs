@@ -1,5 +1,6 @@
 //! From a Corefile to a draft of an instance: keys read, every directive set up, late steps run. Nothing is opened.
 
+use std::cell::RefCell;
 use std::hash::Hasher;
 use std::sync::Arc;
 
@@ -64,9 +65,12 @@ pub fn build(
             }
         }
     }
-    let blocks = if errors.is_empty() { link(blocks, &instance, predecessor, &mut errors) } else { Vec::new() };
+    let late_warnings = RefCell::default();
+    let blocks =
+        if errors.is_empty() { link(blocks, &instance, predecessor, &late_warnings, &mut errors) } else { Vec::new() };
     errors.truncate(DIAGNOSTICS_MAX);
-    let warnings = std::mem::take(&mut instance.warnings);
+    let mut warnings = std::mem::take(&mut instance.warnings);
+    warnings.append(&mut late_warnings.into_inner());
     let draft = if errors.is_empty() {
         Ok(Draft {
             blocks,
@@ -188,6 +192,7 @@ fn link(
     drafts: Vec<BlockDraft>,
     instance: &InstanceDraft,
     predecessor: Option<&Instance>,
+    warnings: &RefCell<Vec<Diagnostic>>,
     errors: &mut Vec<Diagnostic>,
 ) -> Vec<Arc<Block>> {
     let mut blocks = Vec::with_capacity(drafts.len());
@@ -209,6 +214,7 @@ fn link(
             },
             instance,
             predecessor,
+            warnings,
         };
         for (plugin, step) in draft.late {
             if let Err(error) = step(&linked(plugin)) {

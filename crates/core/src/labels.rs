@@ -18,6 +18,19 @@ pub trait Labels: Send + Sync + 'static {
     fn label<'a>(&'a self, name: &str, query: &'a Query) -> Option<Cow<'a, str>>;
 }
 
+/// The names of labels that a plugin sets on the way with [`Query::set_label`], so that others know them.
+pub struct LabelsSet(pub &'static [&'static str]);
+
+impl Labels for LabelsSet {
+    fn names(&self) -> &[&'static str] {
+        self.0
+    }
+
+    fn label<'a>(&'a self, _: &str, _: &'a Query) -> Option<Cow<'a, str>> {
+        None
+    }
+}
+
 /// Whether a word can be a label: it has a `/`, neither first nor last. CoreDNS: `metadata.IsLabel`.
 #[must_use]
 pub fn is_label(word: &str) -> bool {

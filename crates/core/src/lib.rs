@@ -36,7 +36,7 @@ pub use domain::base::iana::{Class, Opcode, Rtype};
 pub use finish::{DATAGRAM_OCTETS_MAX, Finished, Seal, finish, finish_bare, finish_part, will_truncate};
 pub use instance::{Draft, Env, Instance, ListenAddr, Listener};
 pub use intake::Intake;
-pub use labels::{AutoPath, Labels, View, is_label};
+pub use labels::{AutoPath, Labels, LabelsSet, View, is_label};
 pub use log::{Level, Log, LogSink, NoLog};
 pub use metrics::{Metrics, PerServer};
 pub use name::{Fallthrough, InlineName, LabelStarts, OwnedName, Zone, Zones};

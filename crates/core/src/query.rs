@@ -193,7 +193,7 @@ struct Inner {
     /// The index of the server block.
     deadline: Option<Instant>,
     block: usize,
-    /// Labels that plugins set on the way; the last one of a name counts.
+    /// Labels that plugins set on the way.
     labels: Vec<(&'static str, String)>,
     seal: Option<Box<dyn Seal>>,
     depth: u8,
@@ -485,7 +485,7 @@ impl Query {
     /// the zones of `metadata`. CoreDNS: `metadata.ValueFunc`.
     #[must_use]
     pub fn label(&self, name: &str) -> Option<Cow<'_, str>> {
-        if let Some((_, value)) = self.0.labels.iter().rev().find(|(known, _)| *known == name) {
+        if let Some((_, value)) = self.0.labels.iter().find(|(known, _)| *known == name) {
             return Some(value.as_str().into());
         }
         let block = self.block()?;
@@ -494,11 +494,14 @@ impl Query {
         block.labels.iter().rev().find_map(|labels| labels.label(name, self))
     }
 
-    /// Sets a label, if the block has the plugin `metadata`; the value is made only then.
+    /// Sets a label, or gives it another value, if the block has the plugin `metadata`; the value is made only then.
     pub fn set_label(&mut self, name: &'static str, value: impl FnOnce(&Self) -> String) {
         if self.has_labels() {
             let value = value(self);
-            self.0.labels.push((name, value));
+            match self.0.labels.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, before)) => *before = value,
+                None => self.0.labels.push((name, value)),
+            }
         }
     }
 

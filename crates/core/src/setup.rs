@@ -1,6 +1,7 @@
 //! What a plugin sees while its directive is read, and the list of plugins.
 
 use std::any::{Any, TypeId};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::io;
@@ -319,6 +320,7 @@ pub struct Linked<'a> {
     pub(crate) block: BlockView<'a>,
     pub(crate) instance: &'a InstanceDraft,
     pub(crate) predecessor: Option<&'a crate::Instance>,
+    pub(crate) warnings: &'a RefCell<Vec<Diagnostic>>,
 }
 
 /// The parts of a block that late steps may see.
@@ -381,6 +383,28 @@ impl Linked<'_> {
     #[must_use]
     pub fn instance_settings(&self) -> &InstanceSettings {
         &self.instance.settings
+    }
+
+    /// Tells of something odd that does not keep the server from starting.
+    pub fn warn(&self, warning: Diagnostic) {
+        self.warnings.borrow_mut().push(warning);
+    }
+
+    /// Warns about a label of the Corefile that never has a value: no plugin of the block knows it, or there is no `metadata`.
+    pub fn check_label(&self, label: &str, span: Option<Span>) {
+        let why = if !self.has_labels() {
+            "the server block has no metadata"
+        } else if self.knows_label(label) {
+            return;
+        } else {
+            "no plugin of the server block knows it"
+        };
+        let warning = Diagnostic::warning(format!("the label '{label}' never has a value: {why}"));
+        let warning = warning.with_prefix(self.plugin);
+        self.warn(match span {
+            Some(span) => warning.with_span(span),
+            None => warning,
+        });
     }
 
     /// What the same plugin of the same block, text and files unchanged, left in the instance before.

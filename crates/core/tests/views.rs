@@ -6,7 +6,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use catena_core::{
-    Answer, Class, Envelopes, Fixed, Labels, PluginDef, Query, Reply, Rtype, Seal, Section, Setup, View, Zones,
+    Answer, Class, Diagnostic, Envelopes, Fixed, Labels, PluginDef, Query, Reply, Rtype, Seal, Section, Setup, View,
+    Zones,
 };
 use catena_testkit::{Ask, Kit, Recipe};
 
@@ -37,6 +38,7 @@ const TELL: PluginDef = PluginDef::new("tell", |cx: &mut Setup<'_>| {
     words.next();
     let word = words.one_arg()?.to_owned();
     cx.link(Fixed(move |q: &mut Query| {
+        q.set_label("tell/word", |_| "first".to_owned());
         q.set_label("tell/word", |_| "set".to_owned());
         let colour = q.label("colours/red").unwrap_or(Cow::Borrowed("-"));
         let set = q.label("tell/word").unwrap_or(Cow::Borrowed("-"));
@@ -61,6 +63,9 @@ const COLOURS: PluginDef = PluginDef::new("colours", |cx: &mut Setup<'_>| {
     cx.on_linked(|linked| {
         assert_eq!(linked.offers::<dyn Labels>().map(|(name, _)| name).collect::<Vec<_>>(), ["colours"]);
         assert_eq!(linked.offers::<dyn View>().count(), 0);
+        linked.warn(Diagnostic::warning("red only"));
+        linked.check_label("colours/red", None);
+        linked.check_label("colours/blue", None);
         assert!(linked.has_labels() && linked.knows_label("colours/red") && !linked.knows_label("colours/blue"));
         Ok(())
     });
@@ -116,6 +121,8 @@ fn labels_have_values_for_names_in_their_zones_and_those_set_have_them_everywher
     let kit = Kit::of([COLOURS, TELL], "colours example.org\n tell x");
     assert_eq!(told(&kit, "10.0.0.1:9", "A.example.org"), "x  red-A.example.org set");
     assert_eq!(told(&kit, "10.0.0.1:9", "a.example.net"), "x  - set");
+    let blue = "plugin/colours: the label 'colours/blue' never has a value: no plugin of the server block knows it";
+    assert_eq!(kit.warnings, ["red only", blue]);
 }
 
 /// Appends an octet for each message.
