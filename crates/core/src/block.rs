@@ -10,6 +10,7 @@ use crate::labels::{Labels, View};
 use crate::name::Zones;
 use crate::plugin::Link;
 use crate::service::{Readiness, Service};
+use crate::sockets::SocketSettings;
 
 /// One `bind` line: addresses or interface names, and those left out again.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +34,8 @@ pub struct BlockSettings {
     pub stacktrace: bool,
     /// Plugins whose links change places so that they come in this order; the others stay.
     pub order: Vec<String>,
+    /// What counts for the block's sockets.
+    pub sockets: SocketSettings,
     /// The zones whose queries have labels; none: labels are off. CoreDNS: plugin/metadata.
     pub label_zones: Option<Zones>,
 }

@@ -19,6 +19,7 @@ use crate::name::Zone;
 use crate::plugin::{Next, Reply};
 use crate::query::Query;
 use crate::service::{HttpSite, Interfaces};
+use crate::sockets::SocketSettings;
 
 /// Plugins that want to see queries of every class; one of them on a listener opens all its blocks (CoreDNS: `EnableChaos`).
 const CLASS_OPENERS: [&str; 3] = ["chaos", "forward", "proxy"];
@@ -82,6 +83,8 @@ pub struct Listener {
     pub debug: bool,
     /// Panics are logged with their stack.
     pub stacktrace: bool,
+    /// What the blocks' directives set for the sockets.
+    pub sockets: SocketSettings,
     table: FastMap<Box<[u8]>, usize, foldhash::fast::RandomState>,
     depths: u128,
     root: Option<usize>,
@@ -97,6 +100,7 @@ impl Listener {
             same: Vec::new(),
             debug: false,
             stacktrace: false,
+            sockets: SocketSettings::default(),
             table: FastMap::default(),
             depths: 0,
             root: None,
@@ -121,6 +125,7 @@ impl Listener {
         }
         self.debug |= block.settings.debug;
         self.stacktrace = block.settings.stacktrace;
+        self.sockets.take(&block.settings.sockets, index == 0);
         self.every_class |= block.links.iter().any(|link| CLASS_OPENERS.contains(&link.name));
         self.zones.push((zone, Arc::clone(block)));
         self.same.push(None);

@@ -21,6 +21,7 @@ mod plugin;
 mod query;
 mod service;
 mod setup;
+mod sockets;
 mod transfer;
 pub mod wire;
 
@@ -47,6 +48,9 @@ pub use service::{
     SiteClose, StartContext, TlsVersions,
 };
 pub use setup::{BuildContext, Linked, PluginDef, PluginList, Setup, SetupFn};
+pub use sockets::{
+    MessageLimit, ProxyPolicy, ProxyProtocol, ProxySessions, ReplyQueue, SocketCount, SocketSettings, Timeouts,
+};
 pub use transfer::{Envelopes, Notifier, Outgoing, RecordRef, Transfer};
 
 /// What a plugin's file usually needs.

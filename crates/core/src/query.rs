@@ -157,6 +157,8 @@ pub struct Arrival {
     pub listener: usize,
     /// When it was read.
     pub received: Instant,
+    /// The socket's queue of replies is full: a reply would put another one out. Only with [`crate::ReplyQueue`].
+    pub is_crowded: bool,
 }
 
 /// A key for what a plugin keeps with a query, given out at setup by [`crate::Setup::slot`].

@@ -29,6 +29,9 @@ pub trait Service: Send + Sync + 'static {
         let _ = cx;
     }
 
+    /// The server was told to end; runs before every `shutdown`, while queries are answered. CoreDNS: the event `shutdown`.
+    async fn ending(&self) {}
+
     /// Stops: the instance was replaced, or the server ends. CoreDNS: `OnShutdown`.
     async fn shutdown(&self) {}
 

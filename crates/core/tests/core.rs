@@ -88,6 +88,7 @@ fn intake(message: &[u8]) -> Intake {
         transport: Transport::Dns,
         listener: 0,
         received: query.now(),
+        is_crowded: false,
     };
     query.read(message, arrival)
 }

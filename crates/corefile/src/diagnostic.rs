@@ -37,6 +37,8 @@ pub struct Diagnostic {
     pub line: u32,
     /// File that the one line names; empty until known, then shown as `Corefile`.
     pub file: Arc<str>,
+    /// Whether no further prefix is put in front.
+    is_bare: bool,
     /// What the snippet tells beside the message; boxed, for diagnostics are returned as errors everywhere.
     hints: Option<Box<Hints>>,
 }
@@ -63,6 +65,7 @@ impl Diagnostic {
             span: None,
             line: 0,
             file: Arc::from(""),
+            is_bare: false,
             hints: None,
         }
     }
@@ -130,7 +133,16 @@ impl Diagnostic {
     /// Puts `plugin/NAME: ` in front, as CoreDNS does with what a plugin's setup returns.
     #[must_use]
     pub fn with_prefix(mut self, plugin: &str) -> Self {
-        self.prefix.insert_str(0, &format!("plugin/{plugin}: "));
+        if !self.is_bare {
+            self.prefix.insert_str(0, &format!("plugin/{plugin}: "));
+        }
+        self
+    }
+
+    /// Lets no further `plugin/NAME: ` be put in front, for errors that CoreDNS tells without one.
+    #[must_use]
+    pub fn bare(mut self) -> Self {
+        self.is_bare = true;
         self
     }
 

@@ -18,6 +18,7 @@ pub(crate) async fn ask(env: Env, message: &[u8]) -> Option<Vec<u8>> {
         transport: Transport::Dns,
         listener: 0,
         received: env.clock.now(),
+        is_crowded: false,
     };
     let env = Arc::new(env);
     let mut query = Query::new(Arc::clone(&env), arrival.clone());

@@ -252,7 +252,7 @@ impl Server {
         self.state.lock().await.running.tell_hash(&self.options.log);
     }
 
-    /// Runs what plugins want to do at the end: first every `shutdown`, then plugin by plugin the last steps, with the side HTTP
+    /// Runs what plugins want to do at the end: first every `ending` and every `shutdown`, then plugin by plugin the last steps, with the side HTTP
     /// listeners closing in between. Queries are answered all the while.
     pub async fn end_services(&self) {
         let mut state = self.state.lock().await;
@@ -270,6 +270,7 @@ impl Server {
     /// Closes the sockets; queries in flight have [`DRAIN_LIMIT`] to finish. Run [`Server::end_services`] before.
     pub async fn close(&self) {
         let mut state = self.state.lock().await;
+        running.services.ending().await;
         if let Some(workers) = state.workers.take() {
             workers.stop(DRAIN_LIMIT).await;
         }

@@ -67,6 +67,13 @@ impl Services {
         }
     }
 
+    /// Tells all that the server was told to end.
+    pub(crate) async fn ending(&self) {
+        for entry in &self.entries {
+            entry.service.ending().await;
+        }
+    }
+
     /// Shuts down those that were started.
     pub(crate) async fn shutdown(&mut self) {
         for entry in self.entries.iter().take(self.started) {

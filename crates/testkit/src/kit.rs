@@ -224,6 +224,7 @@ impl Kit {
             transport: Transport::Dns,
             listener,
             received: self.clock.now(),
+            is_crowded: false,
         };
         let mut query = Query::new(Arc::clone(&self.env), arrival.clone());
         assert_eq!(query.read(&ask.message(), arrival), Intake::Serve);

@@ -138,6 +138,7 @@ impl WireToChain {
             transport: Transport::Dns,
             listener: 0,
             received: self.0.clock_now(),
+            is_crowded: false,
         };
         let mut query = self.0.empty_query(&arrival);
         let intake = if is_cut { query.read_cut(octets, arrival) } else { query.read(octets, arrival) };

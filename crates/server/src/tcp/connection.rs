@@ -135,6 +135,7 @@ impl Connection {
                 transport: self.bound.addr().transport,
                 listener: route.listener,
                 received: route.env.clock.now(),
+                is_crowded: false,
             };
             let message = Message { octets, is_cut: false, arrival };
             match serve(&self.worker, &route, exchange, start, &message, &mut reply) {

@@ -233,6 +233,7 @@ impl Udp {
             transport: self.bound.addr().transport,
             listener: route.listener,
             received,
+            is_crowded: false,
         };
         let mut octets = self.seat.buffer();
         let message = Message { octets: datagram.octets, is_cut: datagram.is_cut, arrival };
