@@ -1,5 +1,21 @@
 //! Zones in memory: a compact immutable store, its look-ups, zone files read and written, differences between versions.
 //!
 //! A record travels between all of them as a [`RecordRef`]: everything in wire form, names uncompressed.
+//!
+//! ```text
+//! let mut builder = Builder::new(apex);          // the origin, wire form
+//! builder.push(record)?;                         // any order; Taken says what was left out
+//! let zone = Arc::new(builder.finish()?);        // BuildError::NoSoa reads as CoreDNS says it
+//!
+//! let asked = Asked { lower: question.lower().as_slice(), qtype, dnssec_ok, chase_missing: falls_through };
+//! let mut answer = Answer::to(query);
+//! let found = zone.lookup(&asked, &mut answer);  // writes records; rcode and AA are the caller's, see Outcome
+//! ```
+
+mod store;
 
 pub use catena_core::RecordRef;
+pub use store::{
+    ADDITIONAL_TARGETS_MAX, Asked, BuildError, Builder, CHAIN_MAX, Found, NSEC3_ITERATIONS_MAX, NameView, Outcome, Taken,
+    ZONE_OCTETS_MAX, ZONE_RECORDS_MAX, Zone,
+};
