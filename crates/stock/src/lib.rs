@@ -32,6 +32,7 @@ stock! {
     "any" catena_plugin_any,
     "chaos" catena_plugin_chaos,
     "loadbalance" catena_plugin_loadbalance,
+    "filter" catena_plugin_filter,
     "cache" catena_plugin_cache,
     "header" catena_plugin_header,
     "minimal" catena_plugin_minimal,
