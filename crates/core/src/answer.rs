@@ -10,10 +10,10 @@ use domain::base::Name;
 use domain::base::iana::OptRcode as Rcode;
 use domain::base::iana::{Class, Rtype};
 use domain::base::name::ToName;
-use domain::base::rdata::{ComposeRecordData, ParseRecordData};
-use domain::dep::octseq::Parser;
+use domain::base::rdata::ComposeRecordData;
 
 use crate::query::Query;
+use crate::record::{Entry, Record};
 
 /// The most octets of names and rdata in one answer; what is beyond is left out and the reply marked truncated.
 pub const ANSWER_OCTETS_MAX: usize = 1 << 20;
@@ -61,21 +61,6 @@ pub enum Section {
 
 /// All sections, in the order of the wire.
 pub const SECTIONS: [Section; 3] = [Section::Answer, Section::Authority, Section::Additional];
-
-/// One record: numbers, and where its owner and rdata lie in the answer's octets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
-    owner: u32,
-    rdata: u32,
-    /// Time to live, in seconds.
-    pub ttl: u32,
-    rdata_len: u16,
-    /// The type of the record.
-    pub rtype: Rtype,
-    /// The class of the record.
-    pub class: Class,
-    owner_len: u8,
-}
 
 /// What a plugin adds to the OPT record of the reply (RFC 6891).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -309,6 +294,40 @@ impl Answer {
         self.sections[section as usize].retain(|entry| keep(Record { octets, entry }));
     }
 
+    /// Gives a record of a section another owner. `false`: there is no room for it, nothing is changed and the reply will be marked
+    /// truncated.
+    pub fn set_owner(&mut self, section: Section, index: usize, owner: &Name<[u8]>) -> bool {
+        let Some(at) = self.put(owner.as_slice()) else { return false };
+        let Some(entry) = self.sections[section as usize].get_mut(index) else { return false };
+        (entry.owner, entry.owner_len) = (at, owner.len() as u8);
+        true
+    }
+
+    /// Gives a record of a section other rdata, names in it uncompressed. `false`: there is no room for it, nothing is changed and the
+    /// reply will be marked truncated.
+    pub fn set_rdata(&mut self, section: Section, index: usize, rdata: &[u8]) -> bool {
+        let Ok(len) = u16::try_from(rdata.len()) else {
+            self.overflowed = true;
+            return false;
+        };
+        let Some(at) = self.put(rdata) else { return false };
+        let Some(entry) = self.sections[section as usize].get_mut(index) else { return false };
+        (entry.rdata, entry.rdata_len) = (at, len);
+        true
+    }
+
+    /// Puts octets behind those that are there and tells where; `None` if there is no room.
+    fn put(&mut self, octets: &[u8]) -> Option<u32> {
+        let at = self.octets.len();
+        if at + octets.len() > ANSWER_OCTETS_MAX {
+            self.overflowed = true;
+            return None;
+        }
+        self.octets.extend_from_slice(octets);
+        // Offsets are below ANSWER_OCTETS_MAX, so they fit.
+        Some(at as u32)
+    }
+
     /// Moves all records of `other` behind those of this answer, section by section.
     pub fn append(&mut self, other: &Self) {
         for section in SECTIONS {
@@ -344,87 +363,6 @@ impl Answer {
     pub fn plain_len(&self, question_len: usize) -> usize {
         let records: usize = self.sections.iter().flatten().map(Entry::plain_len).sum();
         12 + question_len + records
-    }
-}
-
-impl Entry {
-    /// The length of the record on the wire without compression, octets.
-    #[must_use]
-    pub fn plain_len(&self) -> usize {
-        usize::from(self.owner_len) + 10 + usize::from(self.rdata_len)
-    }
-}
-
-/// A view of one record of an answer.
-#[derive(Clone, Copy)]
-pub struct Record<'a> {
-    octets: &'a [u8],
-    entry: &'a Entry,
-}
-
-impl<'a> Record<'a> {
-    /// The octets of the owner name, uncompressed.
-    #[must_use]
-    pub fn owner_wire(self) -> &'a [u8] {
-        let start = self.entry.owner as usize;
-        self.octets.get(start..start + usize::from(self.entry.owner_len)).unwrap_or(&[0])
-    }
-
-    /// The owner name.
-    #[must_use]
-    pub fn owner(self) -> &'a Name<[u8]> {
-        Name::from_slice(self.owner_wire()).unwrap_or_else(|_| Name::root_slice())
-    }
-
-    /// The type.
-    #[must_use]
-    pub fn rtype(self) -> Rtype {
-        self.entry.rtype
-    }
-
-    /// The class.
-    #[must_use]
-    pub fn class(self) -> Class {
-        self.entry.class
-    }
-
-    /// Time to live, seconds.
-    #[must_use]
-    pub fn ttl(self) -> u32 {
-        self.entry.ttl
-    }
-
-    /// The rdata, names in it uncompressed.
-    #[must_use]
-    pub fn rdata(self) -> &'a [u8] {
-        let start = self.entry.rdata as usize;
-        self.octets.get(start..start + usize::from(self.entry.rdata_len)).unwrap_or(&[])
-    }
-
-    /// The rdata as one of `domain`'s types, such as `Srv<Name<&[u8]>>` or `ZoneRecordData`; `None` if it is of another type or broken.
-    #[must_use]
-    pub fn data<D: ParseRecordData<'a, [u8]>>(self) -> Option<D> {
-        let mut parser = Parser::from_ref(self.rdata());
-        D::parse_rdata(self.rtype(), &mut parser).ok().flatten()
-    }
-
-    /// The address of an A or AAAA record.
-    #[must_use]
-    pub fn address(self) -> Option<IpAddr> {
-        match self.rtype() {
-            Rtype::A => <[u8; 4]>::try_from(self.rdata()).ok().map(IpAddr::from),
-            Rtype::AAAA => <[u8; 16]>::try_from(self.rdata()).ok().map(IpAddr::from),
-            _ => None,
-        }
-    }
-
-    /// The name that is all of the rdata: the target of CNAME, DNAME, NS and PTR records.
-    #[must_use]
-    pub fn target(self) -> Option<&'a Name<[u8]>> {
-        match self.rtype() {
-            Rtype::CNAME | Rtype::DNAME | Rtype::NS | Rtype::PTR => Name::from_slice(self.rdata()).ok(),
-            _ => None,
-        }
     }
 }
 
@@ -474,6 +412,27 @@ mod tests {
         assert_eq!(answer.count(Section::Answer), fits);
         assert!(answer.overflowed());
         assert!(answer.octets().len() <= ANSWER_OCTETS_MAX);
+    }
+
+    #[test]
+    fn a_record_gets_another_owner_and_other_rdata_and_the_rest_stays() {
+        let mut answer = answer_with(&["192.0.2.1", "192.0.2.2"]);
+        assert!(answer.set_owner(Section::Answer, 1, owned("www.example.org").unwrap().for_slice()));
+        assert!(answer.set_rdata(Section::Answer, 0, &[192, 0, 2, 9]));
+        assert_eq!(addresses(&answer), ["192.0.2.9", "192.0.2.2"]);
+        let owners: Vec<String> = answer.records(Section::Answer).map(|r| r.owner().to_string()).collect();
+        assert_eq!(owners, ["example.org", "www.example.org"]);
+        assert!(!answer.set_rdata(Section::Answer, 2, &[]));
+    }
+
+    #[test]
+    fn an_answer_that_is_full_takes_no_other_rdata() {
+        let mut answer = answer_with(&["192.0.2.1"]);
+        let rdata = vec![0; 65_535];
+        while answer.set_rdata(Section::Answer, 0, &rdata) {}
+        assert!(answer.overflowed());
+        assert!(answer.octets().len() <= ANSWER_OCTETS_MAX);
+        assert!(answer.octets().len() + rdata.len() > ANSWER_OCTETS_MAX);
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use domain::base::iana::OptRcode as Rcode;
 use domain::base::iana::Rtype;
 
-use crate::answer::{Answer, Record, ReplyEdns, SECTIONS, flags};
+use crate::answer::{Answer, ReplyEdns, SECTIONS, flags};
 use crate::plugin::{Body, Reply, is_unwritten};
 use crate::query::{Edns, Protocol, Query};
+use crate::record::Record;
 use crate::transfer::Envelopes;
 use crate::wire::{HEADER_OCTETS, compressible};
 

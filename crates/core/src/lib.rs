@@ -19,13 +19,14 @@ pub mod metrics;
 pub mod name;
 mod plugin;
 mod query;
+mod record;
 mod service;
 mod setup;
 mod sockets;
 mod transfer;
 pub mod wire;
 
-pub use answer::{ANSWER_OCTETS_MAX, Answer, Entry, Record, ReplyEdns, SECTION_RECORDS_MAX, SECTIONS, Section, flags};
+pub use answer::{ANSWER_OCTETS_MAX, Answer, ReplyEdns, SECTION_RECORDS_MAX, SECTIONS, Section, flags};
 pub use async_trait::async_trait;
 pub use block::{BindSpec, Block, BlockSettings, InstanceSettings, NamedService, ReloadSettings};
 pub use build::{Built, DIAGNOSTICS_MAX, DIRECTIVE_ERRORS_MAX, build};
@@ -43,6 +44,7 @@ pub use metrics::{Metrics, PerServer};
 pub use name::{Fallthrough, InlineName, LabelStarts, OwnedName, Zone, Zones};
 pub use plugin::{Blame, Body, Error, Fixed, Link, Next, Plugin, Reply, Rest, Run, is_unwritten};
 pub use query::{Arrival, Edns, LOOKUP_DEPTH_MAX, Protocol, Query, Question, Slot, UDP_SIZE_MIN, edns_options};
+pub use record::{Entry, Record};
 pub use service::{
     BindFailure, ClientAuth, Exit, HttpHandler, HttpReply, HttpSite, HttpTls, Interfaces, Readiness, Service,
     SiteClose, StartContext, TlsVersions,
