@@ -1,6 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 //! Whole questions against manifests.
 
+mod multicluster;
+mod offers;
+
 use std::fs;
 use std::time::Duration;
 
