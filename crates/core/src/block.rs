@@ -43,6 +43,8 @@ pub struct BlockSettings {
 /// What directives set for the instance as a whole.
 #[derive(Clone, Debug, Default)]
 pub struct InstanceSettings {
+    /// Codes of options of queries that come back in replies, besides those that always do. CoreDNS: `edns.SetSupportedOption`.
+    pub echoed_options: Vec<u16>,
     /// How the Corefile is watched, if it is.
     pub reload: Option<ReloadSettings>,
 }

@@ -16,7 +16,8 @@ pub const DATAGRAM_OCTETS_MAX: usize = 65_507;
 const SUFFIXES_MAX: usize = 64;
 /// The length of an OPT record without options, octets.
 const OPT_OCTETS: usize = 11;
-/// Options of the query that come back in the reply: NSID, EXPIRE, COOKIE, TCP-KEEPALIVE, PADDING (CoreDNS: plugin/pkg/edns).
+/// Options of the query that come back in the reply, besides those that directives ask for: NSID, EXPIRE, COOKIE, TCP-KEEPALIVE, PADDING
+/// (CoreDNS: plugin/pkg/edns).
 const ECHOED_OPTIONS: [u16; 5] = [3, 9, 10, 11, 12];
 
 /// What became of a reply.
@@ -88,7 +89,7 @@ pub fn will_truncate(query: &Query, answer: &Answer) -> bool {
         return true;
     }
     let limit = limit_of(query);
-    if answer.plain_len(query.original().wire_len()) + tail_len(query, answer) <= limit {
+    if answer.plain_len(query.shown_question().wire_len()) + tail_len(query, answer) <= limit {
         return false;
     }
     let mut out = Vec::new();
@@ -114,7 +115,7 @@ fn write_answer(query: &Query, answer: &Answer, out: &mut Vec<u8>) {
     out.extend_from_slice(&query.id().to_be_bytes());
     out.extend_from_slice(&bits.to_be_bytes());
     out.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
-    let question = query.original();
+    let question = query.shown_question();
     out.extend_from_slice(question.name().as_slice());
     out.extend_from_slice(&question.qtype().to_int().to_be_bytes());
     out.extend_from_slice(&question.qclass().to_int().to_be_bytes());
@@ -135,7 +136,7 @@ fn write_answer(query: &Query, answer: &Answer, out: &mut Vec<u8>) {
         out[2] |= (flags::TC >> 8) as u8;
     }
     if let Some(edns) = query.edns() {
-        write_reply_opt(edns, answer.edns.as_ref(), rcode, out);
+        write_reply_opt(query, edns, answer.edns.as_ref(), rcode, out);
         counts[2] += 1;
     }
     for (section, count) in counts.iter().enumerate() {
@@ -152,17 +153,18 @@ fn opt_len(query: &Query, answer: &Answer) -> usize {
     let Some(edns) = query.edns() else { return 0 };
     let options = match &answer.edns {
         Some(own) => own.options.len(),
-        None => echoed(edns).map(|(_, data)| 4 + data.len()).sum(),
+        None => echoed(query, edns).map(|(_, data)| 4 + data.len()).sum(),
     };
     OPT_OCTETS + options
 }
 
-fn echoed(edns: &Edns) -> impl Iterator<Item = (u16, &[u8])> {
-    edns.options().filter(|(code, _)| ECHOED_OPTIONS.contains(code))
+fn echoed<'a>(query: &'a Query, edns: &'a Edns) -> impl Iterator<Item = (u16, &'a [u8])> {
+    let more = &query.env().instance.settings.echoed_options;
+    edns.options().filter(|(code, _)| ECHOED_OPTIONS.contains(code) || more.contains(code))
 }
 
 /// CoreDNS: `request.SizeAndDo`. The client's size and DO come back; a plugin's options stay, else some of the client's.
-fn write_reply_opt(edns: &Edns, own: Option<&ReplyEdns>, rcode: u16, out: &mut Vec<u8>) {
+fn write_reply_opt(query: &Query, edns: &Edns, own: Option<&ReplyEdns>, rcode: u16, out: &mut Vec<u8>) {
     let extended = u32::from(rcode >> 4) << 24;
     match own {
         Some(own) => {
@@ -172,7 +174,7 @@ fn write_reply_opt(edns: &Edns, own: Option<&ReplyEdns>, rcode: u16, out: &mut V
         None => {
             write_opt(out, edns.udp_size, extended | u32::from(edns.flags & 0xff00), &[]);
             let start = out.len();
-            for (code, data) in echoed(edns) {
+            for (code, data) in echoed(query, edns) {
                 out.extend_from_slice(&code.to_be_bytes());
                 out.extend_from_slice(&u16::try_from(data.len()).unwrap_or(0).to_be_bytes());
                 out.extend_from_slice(data);

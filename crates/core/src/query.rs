@@ -189,11 +189,13 @@ struct Inner {
     flags: u16,
     question: Question,
     original: Option<Box<Question>>,
+    /// The reply shows the question as plugins changed it.
+    shows_changed: bool,
     edns: Option<Edns>,
     arrival: Arrival,
+    deadline: Option<Instant>,
     env: Arc<Env>,
     /// The index of the server block.
-    deadline: Option<Instant>,
     block: usize,
     /// Labels that plugins set on the way.
     labels: Vec<(&'static str, String)>,
@@ -215,12 +217,13 @@ impl Query {
             id: 0,
             flags: 0,
             original: None,
+            shows_changed: false,
             question,
             edns: None,
             arrival,
+            deadline: None,
             env,
             block: usize::MAX,
-            deadline: None,
             labels: Vec::new(),
             seal: None,
             depth: 0,
@@ -235,9 +238,9 @@ impl Query {
         inner.request.clear();
         inner.request.extend_from_slice(message);
         inner.arrival = arrival;
+        inner.deadline = None;
         if let Some(edns) = inner.edns.take() {
             inner.spare_options = edns.options;
-        inner.deadline = None;
         }
         inner.depth = 0;
         inner.block = usize::MAX;
@@ -251,6 +254,7 @@ impl Query {
         inner.id = id;
         inner.flags = flags;
         inner.original = None;
+        inner.shows_changed = false;
         inner.question = question;
         inner.edns = edns;
     }
@@ -314,6 +318,17 @@ impl Query {
     pub fn set_question(&mut self, question: Question) {
         let before = std::mem::replace(&mut self.0.question, question);
         self.0.original.get_or_insert_with(|| Box::new(before));
+    }
+
+    /// Has the reply show the question as plugins changed it.
+    pub fn show_changed_question(&mut self) {
+        self.0.shows_changed = true;
+    }
+
+    /// The question that the reply shows: that which came, unless [`Query::show_changed_question`] was called.
+    #[must_use]
+    pub fn shown_question(&self) -> &Question {
+        if self.0.shows_changed { self.question() } else { self.original() }
     }
 
     /// The name asked, in its case.
@@ -427,8 +442,6 @@ impl Query {
         self.now().saturating_duration_since(self.received())
     }
 
-    /// The worker's surroundings: instance, clock, spawner.
-    #[must_use]
     /// Gives up on the query at that time. An earlier deadline stays; look-ups from inside have it too, forks do not.
     ///
     /// Nothing is interrupted: links that ask others on the query's behalf look at [`Query::is_overdue`] before they start anew.
@@ -444,6 +457,8 @@ impl Query {
         self.0.deadline.is_some_and(|deadline| self.now() >= deadline)
     }
 
+    /// The worker's surroundings: instance, clock, spawner.
+    #[must_use]
     pub fn env(&self) -> &Arc<Env> {
         &self.0.env
     }
@@ -557,14 +572,15 @@ impl Query {
             flags: inner.flags,
             question: inner.question.clone(),
             original: inner.original.clone(),
+            shows_changed: inner.shows_changed,
             edns: inner.edns.clone(),
             arrival: inner.arrival.clone(),
+            deadline: None,
             env: Arc::clone(&inner.env),
             block: inner.block,
             labels: Vec::new(),
             seal: None,
             depth: inner.depth,
-            deadline: None,
             spare: None,
             spare_options: Vec::new(),
             slots: Vec::new(),
@@ -587,15 +603,16 @@ impl Query {
         let mut inner = self.fork();
         let question = Question::new(name, qtype, Class::IN);
         inner.0.original = None;
+        inner.0.shows_changed = false;
         inner.0.question = question;
         inner.0.depth += 1;
         inner.0.arrival.received = self.now();
+        inner.0.deadline = self.0.deadline;
         inner.0.rewrite_request();
         let env = Arc::clone(&inner.0.env);
         Ok(Box::pin(async move { env.instance.serve(&mut inner).await }).await)
     }
 
-        inner.0.deadline = self.0.deadline;
     /// A buffer with a copy of these options.
     pub(crate) fn options_of(&mut self, octets: &[u8]) -> Vec<u8> {
         let mut options = std::mem::take(&mut self.0.spare_options);

@@ -291,6 +291,38 @@ fn known_options_come_back_and_others_do_not() {
 }
 
 #[test]
+fn options_that_a_directive_asks_for_come_back_too() {
+    const ECHO: PluginDef = PluginDef::new("echo", |cx: &mut Setup<'_>| {
+        cx.instance_settings().echoed_options.push(65_001);
+        cx.link(Fixed(|q: &mut Query| Answer::to(q).into()));
+        Ok(())
+    });
+    let ask = Ask::new("example.org A").edns(1232, false).option(65_001, b"x").option(65_002, b"y");
+    assert_eq!(Kit::of([ECHO], "echo").ask(&ask).edns, Some((1232, false, vec![(65_001, b"x".to_vec())])));
+}
+
+#[test]
+fn a_reply_shows_the_question_as_it_came_unless_a_plugin_wants_the_changed_one() {
+    const CHANGE: PluginDef = PluginDef::new("change", |cx: &mut Setup<'_>| {
+        cx.link(Fixed(|q: &mut Query| {
+            let shows = q.qtype() == Rtype::TXT;
+            let changed = catena_core::Question::new(q.name(), Rtype::AAAA, q.qclass());
+            q.set_question(changed);
+            if shows {
+                q.show_changed_question();
+            }
+            Answer::to(q).into()
+        }));
+        Ok(())
+    });
+    let kit = Kit::of([CHANGE], "change");
+    for (qtype, shown) in [("A", 1), ("TXT", 28)] {
+        let wire = kit.ask_for(&format!("example.org {qtype}")).wire;
+        assert_eq!(wire[wire.len() - 4..], [0, shown, 0, 1]);
+    }
+}
+
+#[test]
 fn an_edns_version_that_does_not_exist_is_bad() {
     let kit = Kit::of([ADDRESSES], "addresses 1");
     let mut message = Ask::new("example.org A").edns(1232, true).message();
