@@ -12,6 +12,8 @@ use catena_runtime::Format;
 pub struct Flags {
     /// `-conf`; empty: `Corefile` in the working directory.
     pub conf: String,
+    /// `-kubeconfig`; empty: that of the environment, or of the pod.
+    pub kubeconfig: String,
     /// `-dns.port` or `-p`, the last one given.
     pub port: String,
     /// `-pidfile`; empty: none.
@@ -32,6 +34,7 @@ impl Default for Flags {
     fn default() -> Self {
         Self {
             conf: String::new(),
+            kubeconfig: String::new(),
             port: "53".to_owned(),
             pidfile: String::new(),
             plugins: false,
@@ -53,9 +56,14 @@ pub enum Stop {
 }
 
 /// Name, argument word and text of every flag, sorted as in the usage. No argument word: a boolean.
-const USAGE: [(&str, &str, &str); 8] = [
-    ("conf", "string", "Corefile to load (default \"Corefile\")"),
+const USAGE: [(&str, &str, &str); 9] = [
+    ("conf", "string", "Corefile to load, or configmap:NAMESPACE/NAME[/KEY] (default \"Corefile\")"),
     ("dns.port", "string", "Default port (default \"53\")"),
+    (
+        "kubeconfig",
+        "string",
+        "Path of a kubeconfig for -conf configmap: (default $KUBECONFIG, or the pod's service account)",
+    ),
     ("log-format", "string", "Format of log lines, text or json (default \"text\")"),
     ("p", "string", "Default port (default \"53\")"),
     ("pidfile", "string", "Path to write pid file"),
@@ -133,6 +141,7 @@ impl Flags {
     fn set(&mut self, name: &str, value: &str) -> Result<(), Stop> {
         match name {
             "conf" => self.conf = value.to_owned(),
+            "kubeconfig" => self.kubeconfig = value.to_owned(),
             "pidfile" => self.pidfile = value.to_owned(),
             "log-format" => {
                 self.log_format = match value {

@@ -76,7 +76,7 @@ fn serve(builder: Builder, flags: &Flags) -> ExitCode {
     let log = Log::new(Arc::<Output>::clone(&output) as Arc<_>);
     let parallelism = available_workers();
     output.plain(&format!("maxprocs: {parallelism}"));
-    let source = match source_of(&flags.conf) {
+    let source = match source_of(flags) {
         Ok(source) => source,
         Err(reason) => {
             output.flush();
@@ -128,12 +128,27 @@ fn fail(line: &str) -> ExitCode {
 }
 
 /// What `-conf` names.
-fn source_of(conf: &str) -> Result<Source, String> {
-    match conf {
+fn source_of(flags: &Flags) -> Result<Source, String> {
+    match flags.conf.as_str() {
         "" => Ok(Source::Default),
         "stdin" => Ok(stdin()?.map_or(Source::Default, Source::stdin)),
-        path => Ok(Source::File(PathBuf::from(path))),
+        conf => match conf.strip_prefix("configmap:") {
+            Some(address) => configmap(address, &flags.kubeconfig).map_err(|reason| format!("{conf}: {reason}")),
+            None => Ok(Source::File(PathBuf::from(conf))),
+        },
     }
+}
+
+#[cfg(feature = "kubernetes")]
+fn configmap(address: &str, kubeconfig: &str) -> Result<Source, String> {
+    let address = catena_runtime::Address::parse(address)?;
+    let kubeconfig = Some(PathBuf::from(kubeconfig)).filter(|path| !path.as_os_str().is_empty());
+    Ok(Source::Live(Arc::new(catena_runtime::ConfigMapSource::new(address, kubeconfig))))
+}
+
+#[cfg(not(feature = "kubernetes"))]
+fn configmap(_address: &str, _kubeconfig: &str) -> Result<Source, String> {
+    Err("this build knows no Kubernetes".to_owned())
 }
 
 /// What stands on standard input; none if that is a terminal or another character device.

@@ -8,7 +8,10 @@
 
 mod ask;
 mod banner;
+#[cfg(feature = "kubernetes")]
+mod configmap;
 pub mod http;
+mod live;
 mod load;
 mod process;
 mod server;
@@ -21,6 +24,9 @@ mod watch;
 
 pub use banner::{version_lines, zone_lines};
 pub use catena_server::{Parallelism, available_workers, install_panic_hook};
+#[cfg(feature = "kubernetes")]
+pub use configmap::{Address, ConfigMapSource, START_MAX};
+pub use live::{LiveContext, LiveSource};
 pub use load::{Examined, Failure, Loaded, examine, hash, load};
 pub use process::{EXIT_ENDED, EXIT_FATAL, EXIT_FORCED, ProcessExit, ProcessOptions, complain, run};
 pub use server::{DRAIN_LIMIT, Facts, Options, Server};

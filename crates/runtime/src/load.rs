@@ -1,6 +1,8 @@
 //! From a text to a draft of an instance, and how to tell what is wrong on the way.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 
 use catena_core::corefile::{Corefile, Files, ParseOptions, Parsed, Severity, SourceMap, parse_any};
@@ -79,8 +81,46 @@ pub fn hash(text: &Text, files: &dyn Files) -> Result<String, Failure> {
 
 /// Parses a text. A text without server blocks stands for the built-in default.
 fn parsed(text: &Text, directives: &[&str], files: &dyn Files) -> Parsed {
+    let files: &dyn Files = if text.beside.is_empty() { files } else { &Beside { text, files } };
     let options = ParseOptions { name: &text.name, path: &text.path, directives, env: &environment, files };
     parse_any(&text.text, &options)
+}
+
+/// The files beside a text in front of all others, as if both lay in one directory.
+struct Beside<'a> {
+    text: &'a Text,
+    files: &'a dyn Files,
+}
+
+impl Beside<'_> {
+    /// The name of what lies in the text's own directory.
+    fn name<'p>(&self, path: &'p Path) -> Option<&'p str> {
+        let is_here = path.parent() == self.text.path.parent();
+        path.file_name().filter(|_| is_here).and_then(|name| name.to_str())
+    }
+}
+
+impl Files for Beside<'_> {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        match self.name(path) {
+            Some(name) => {
+                let text = self.text.beside.get(name).ok_or(io::ErrorKind::NotFound)?;
+                Ok(text.clone().into_bytes())
+            }
+            None => self.files.read(path),
+        }
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        Some(path) == self.text.path.parent() || self.files.is_dir(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        match Some(dir) == self.text.path.parent() {
+            true => Ok(self.text.beside.keys().cloned().collect()),
+            false => self.files.list(dir),
+        }
+    }
 }
 
 /// Reads and sets up a configuration. Opens nothing.

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Notify};
 
 use crate::http::{Prepared, SideHttp};
+use crate::live::LiveContext;
 use crate::load::{Failure, Loaded, load};
 use crate::services::{Services, Surroundings};
 use crate::source::{Source, Text};
@@ -106,10 +107,21 @@ impl Server {
     /// What is wrong with the configuration, or cannot be had.
     pub async fn start(options: Options) -> Result<Arc<Self>, Failure> {
         let metrics = Arc::new(Metrics::new());
+        let Some(live) = options.source.live().map(Arc::clone) else { return Self::start_here(options, metrics).await };
+        let context = LiveContext { log: &options.log, metrics: &metrics, clock: &options.clock };
+        live.start(&context).await.map_err(Failure::plain)?;
+        let started = Self::start_here(options, metrics).await;
+        if let Err(failure) = &started {
+            live.told(Err(failure)).await;
+        }
+        started
+    }
+
+    async fn start_here(options: Options, metrics: Arc<Metrics>) -> Result<Arc<Self>, Failure> {
         let http = SideHttp::new();
         let text = options.source.load(&options.default_port).map_err(|reason| match options.source {
             Source::File(_) => Failure::plain(format!("loading Caddyfile via flag: {reason}")),
-            Source::Default | Source::Text { .. } => Failure::plain(reason),
+            Source::Default | Source::Text { .. } | Source::Live(_) => Failure::plain(reason),
         })?;
         let Ready { running, http: prepared } = make_ready(&options, &metrics, &text, None, &http).await?;
         let context = Context { log: options.log.clone(), metrics: Arc::clone(&metrics), limits: Limits::default() };
@@ -258,6 +270,7 @@ impl Server {
         let mut state = self.state.lock().await;
         let State { http, running, ending, .. } = &mut *state;
         *ending = true;
+        running.services.ending().await;
         running.services.shutdown().await;
         for plugin in self.options.plugins.names() {
             http.close(|site| site.plugin == plugin && site.close == catena_core::SiteClose::Before);
@@ -270,7 +283,6 @@ impl Server {
     /// Closes the sockets; queries in flight have [`DRAIN_LIMIT`] to finish. Run [`Server::end_services`] before.
     pub async fn close(&self) {
         let mut state = self.state.lock().await;
-        running.services.ending().await;
         if let Some(workers) = state.workers.take() {
             workers.stop(DRAIN_LIMIT).await;
         }

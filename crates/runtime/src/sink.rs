@@ -177,7 +177,7 @@ fn json_line(now: SystemTime, level: Level, plugin: Option<&str>, message: &str)
 }
 
 /// A time of day in UTC with milliseconds (RFC 3339 section 5.6).
-fn rfc3339(time: SystemTime) -> String {
+pub(crate) fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, day) = civil(days);

@@ -1,17 +1,21 @@
 //! Where the configuration comes from, at the start and whenever it is looked at again.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use catena_core::corefile::{SOURCE_BYTES_MAX, decode};
 
+use crate::live::LiveSource;
+use crate::load::Failure;
 use crate::system::{go_error, read_bounded};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "Corefile";
 
 /// Where the configuration comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Source {
     /// A file that must be there: a Corefile, or a ConfigMap manifest that holds one. The path is shown as given.
     File(PathBuf),
@@ -26,6 +30,8 @@ pub enum Source {
         /// The text.
         text: String,
     },
+    /// What tells by itself when it has changed, such as a ConfigMap that is followed.
+    Live(Arc<dyn LiveSource>),
 }
 
 /// A configuration as it was read.
@@ -39,6 +45,8 @@ pub struct Text {
     pub text: String,
     /// Whether it is the built-in default, for want of a file.
     pub built_in: bool,
+    /// Files that stand beside it and nowhere else, by name: the other keys of a ConfigMap.
+    pub beside: Arc<BTreeMap<String, String>>,
 }
 
 impl Source {
@@ -54,6 +62,29 @@ impl Source {
         Self::Text { name: "/dev/stdin".to_owned(), path: PathBuf::from("/dev/stdin"), text: text.into() }
     }
 
+    /// The source itself, if it is a live one.
+    pub(crate) fn live(&self) -> Option<&Arc<dyn LiveSource>> {
+        match self {
+            Self::Live(live) => Some(live),
+            Self::File(_) | Self::Default | Self::Text { .. } => None,
+        }
+    }
+
+    /// Waits until the source says that it has changed; those that are not live never do.
+    pub(crate) async fn changed(&self) {
+        match self.live() {
+            Some(live) => live.changed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Tells a live source what became of what it gave.
+    pub(crate) async fn told(&self, outcome: Result<(), &Failure>) {
+        if let Some(live) = self.live() {
+            live.told(outcome).await;
+        }
+    }
+
     /// Reads the configuration. `default_port` goes into the built-in default.
     ///
     /// # Errors
@@ -67,8 +98,10 @@ impl Source {
                 Err(error) => Err(failure(Path::new(DEFAULT_FILE), &error)),
             },
             Self::Text { name, path, text } => {
-                Ok(Text { name: name.clone(), path: path.clone(), text: text.clone(), built_in: false })
+                let (name, path, text) = (name.clone(), path.clone(), text.clone());
+                Ok(Text { name, path, text, built_in: false, beside: Arc::default() })
             }
+            Self::Live(live) => live.load(),
         }
     }
 }
@@ -81,6 +114,7 @@ pub fn built_in(default_port: &str) -> Text {
         path: absolute(Path::new(DEFAULT_FILE)),
         text: format!(".:{default_port} {{\nwhoami\nlog\n}}\n"),
         built_in: true,
+        beside: Arc::default(),
     }
 }
 
@@ -91,6 +125,7 @@ fn read(path: &Path) -> io::Result<Text> {
         path: absolute(path),
         text: decode(&contents),
         built_in: false,
+        beside: Arc::default(),
     })
 }
 

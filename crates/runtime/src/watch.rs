@@ -29,17 +29,22 @@ struct Tried {
 }
 
 impl Server {
-    /// Looks at the source as often as the configuration in force says, without end.
+    /// Looks at the source as often as the configuration in force says, and whenever it says itself that it has changed, without end.
     pub async fn watch(self: &Arc<Self>) {
         let mut tried = Tried::default();
         loop {
             let changed = self.changed.notified();
-            match self.facts().await.interval {
-                Some(interval) => tokio::select! {
-                    () = changed => tried = Tried::default(),
-                    () = tokio::time::sleep(interval) => self.look(&mut tried).await,
-                },
-                None => changed.await,
+            let interval = self.facts().await.interval;
+            let due = async {
+                match interval {
+                    Some(interval) => tokio::time::sleep(interval).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = changed => tried = Tried::default(),
+                () = due => self.look(&mut tried).await,
+                () = self.options.source.changed() => self.look(&mut tried).await,
             }
         }
     }
@@ -58,23 +63,30 @@ impl Server {
                 if tried.text.as_deref() != Some(&text.text) {
                     log.warning(format_args!("Corefile parse failed: {}", failure.whole()));
                     self.reloads_failed.with_label_values(&[] as &[&str]).inc();
+                    self.options.source.told(Err(&failure)).await;
                     tried.text = Some(text.text);
                 }
                 return;
             }
         };
-        tried.text = None;
+        let was_wrong = tried.text.take().is_some();
         if hash == self.facts().await.hash {
-            tried.hash = None;
+            if tried.hash.take().is_some() || was_wrong {
+                self.options.source.told(Ok(())).await;
+            }
             return;
         }
         if tried.hash.as_ref() == Some(&hash) {
             return;
         }
         match self.replace(text).await {
-            Ok(()) => *tried = Tried::default(),
+            Ok(()) => {
+                *tried = Tried::default();
+                self.options.source.told(Ok(())).await;
+            }
             Err(failure) => {
                 log.error(format_args!("Corefile changed but reload failed: {failure}"));
+                self.options.source.told(Err(&failure)).await;
                 tried.hash = Some(hash);
             }
         }
@@ -92,7 +104,9 @@ impl Server {
         let text: Text = loaded.map_err(|reason| Failure::plain(format!("loading updated Caddyfile: {reason}")))?;
         // A default Corefile that is gone leaves in force what was in it.
         let text = if text.built_in { self.text().await } else { text };
-        self.replace(text).await
+        let outcome = self.replace(text).await;
+        self.options.source.told(outcome.as_ref().map(|()| ())).await;
+        outcome
     }
 }
 
