@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -44,6 +45,8 @@ struct Shared {
     changed: watch::Sender<()>,
     /// Ends every connection that is open.
     end: watch::Sender<()>,
+    /// Whether Events are refused.
+    forbids_events: AtomicBool,
     port: u16,
 }
 
@@ -67,7 +70,8 @@ impl Cluster {
     /// When the manifests are wrong or the port is taken.
     pub async fn start(manifests: &str, port: u16) -> Result<Self, Error> {
         let store = Mutex::new(Store::new(manifests)?);
-        let shared = Shared { store, changed: watch::Sender::new(()), end: watch::Sender::new(()), port };
+        let (changed, end) = (watch::Sender::new(()), watch::Sender::new(()));
+        let shared = Shared { store, changed, end, forbids_events: AtomicBool::new(false), port };
         let mut cluster = Self { shared: Arc::new(shared), listening: None };
         cluster.end_outage().await?;
         Ok(cluster)
@@ -97,6 +101,28 @@ impl Cluster {
     pub fn compact(&self) {
         self.shared.store().compact();
         self.shared.end.send_replace(());
+    }
+
+    /// From now on Events are refused, as by a Role that does not allow them.
+    pub fn forbid_events(&self) {
+        self.shared.forbids_events.store(true, Ordering::Relaxed);
+    }
+
+    /// The Events that were put on objects, the first one first: type, reason, and message.
+    pub fn events(&self) -> Vec<(String, String, String)> {
+        let wanted = |plural: &str| Wanted {
+            group: String::new(),
+            plural: plural.to_owned(),
+            namespace: String::new(),
+            labels: Vec::new(),
+            fields: Vec::new(),
+        };
+        let mut found = self.shared.store().current(&wanted("events"));
+        let version =
+            |event: &Json| event["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse::<u64>().ok());
+        found.sort_by_key(|event| version(event));
+        let word = |event: &Json, key: &str| event[key].as_str().unwrap_or_default().to_owned();
+        found.iter().map(|event| (word(event, "type"), word(event, "reason"), word(event, "message"))).collect()
     }
 
     /// From now on connections are refused, and those that are open end.
@@ -152,7 +178,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 async fn serve(stream: TcpStream, shared: Arc<Shared>, mut end: watch::Receiver<()>) {
     let service = service_fn(move |request| {
         let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(handle(&request, &shared)) }
+        async move { Ok::<_, Infallible>(handle(request, &shared).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     // What clients do to a connection is no error of ours.
@@ -162,7 +188,26 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, mut end: watch::Receiver<
     }
 }
 
-fn handle(request: &Request<Incoming>, shared: &Arc<Shared>) -> Reply {
+/// Takes an Event, as clients put them on objects.
+async fn create(request: Request<Incoming>, shared: &Shared) -> Reply {
+    let refused = |code, reason, message: &str| status(code, reason, message);
+    if shared.forbids_events.load(Ordering::Relaxed) {
+        return refused(StatusCode::FORBIDDEN, "Forbidden", "events is forbidden");
+    }
+    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let Ok(mut object) = serde_json::from_slice::<Json>(&body) else {
+        return refused(StatusCode::BAD_REQUEST, "BadRequest", "no JSON");
+    };
+    let mut store = shared.store();
+    let name = format!("{}{:x}", object["metadata"]["generateName"].as_str().unwrap_or_default(), store.version);
+    object["metadata"]["name"] = json!(name);
+    match store.apply(&object.to_string()) {
+        Ok(()) => send(StatusCode::CREATED, &object),
+        Err(error) => refused(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", &error.to_string()),
+    }
+}
+
+async fn handle(request: Request<Incoming>, shared: &Arc<Shared>) -> Reply {
     let path = unescape(request.uri().path());
     let path = path.trim_end_matches('/');
     let query = parameters(request.uri().query().unwrap_or_default());
@@ -174,6 +219,9 @@ fn handle(request: &Request<Incoming>, shared: &Arc<Shared>) -> Reply {
     let chosen = selectors.into_iter().filter_map(|key| Some((key, query.get(key).filter(|value| !value.is_empty())?)));
     let noted: String = chosen.map(|(key, value)| format!(" {key}={value}")).collect();
     shared.store().requests.push(format!("{path}{noted}"));
+    if request.method() == Method::POST && resource.2 == "events" {
+        return create(request, shared).await;
+    }
     if request.method() != Method::GET {
         return status(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "only GET is supported");
     }

@@ -8,13 +8,14 @@ use crate::Error;
 use crate::value;
 
 /// What the API serves: group, version, plural, kind, and whether its objects are in namespaces.
-pub const RESOURCES: [(&str, &str, &str, &str, bool); 10] = [
+pub const RESOURCES: [(&str, &str, &str, &str, bool); 11] = [
     ("", "v1", "namespaces", "Namespace", false),
     ("", "v1", "nodes", "Node", false),
     ("", "v1", "services", "Service", true),
     ("", "v1", "pods", "Pod", true),
     ("", "v1", "endpoints", "Endpoints", true),
     ("", "v1", "configmaps", "ConfigMap", true),
+    ("", "v1", "events", "Event", true),
     ("", "v1", "secrets", "Secret", true),
     ("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", true),
     ("multicluster.x-k8s.io", "v1alpha1", "serviceimports", "ServiceImport", true),
