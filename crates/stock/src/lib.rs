@@ -32,6 +32,7 @@ stock! {
     "any" catena_plugin_any,
     "chaos" catena_plugin_chaos,
     "loadbalance" catena_plugin_loadbalance,
+    "ratelimit" catena_plugin_ratelimit,
     "filter" catena_plugin_filter,
     "cache" catena_plugin_cache,
     "header" catena_plugin_header,
