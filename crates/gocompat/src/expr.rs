@@ -4,11 +4,12 @@
 //! of arguments, when it compiles, with the texts of Go's expr-lang. It has no check of types:
 //! an operator on the wrong ones fails when it runs.
 
+mod query;
 mod scan;
 
-use expr::{Context, ContextProvider, Environment, Value as Inner};
 pub use query::query_value;
 
+use expr::{Context, ContextProvider, Environment, Value as Inner};
 use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -287,6 +288,11 @@ impl Program {
     /// The expression as it was written.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// The labels that the expression asks for with `metadata("LABEL")`, as far as they are written so.
+    pub fn labels(&self) -> Vec<&str> {
+        scan::labels(&self.source)
     }
 
     /// Runs the expression.

@@ -160,6 +160,11 @@ impl Template {
         &self.canonical
     }
 
+    /// The metadata labels that the template asks for, as far as they are written as literals.
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        self.labels.iter().map(String::as_str)
+    }
+
     /// Executes the template.
     pub fn execute(&self, data: &dyn TemplateData) -> Result<String, TemplateError> {
         let mut known: BTreeMap<String, String> =

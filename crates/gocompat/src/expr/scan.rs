@@ -67,6 +67,15 @@ fn tokens(source: &str) -> Vec<Token<'_>> {
     found
 }
 
+/// The texts in calls of `metadata` with nothing but a text; those with escapes are left out.
+pub(super) fn labels(source: &str) -> Vec<&str> {
+    let tokens = tokens(source);
+    let calls = tokens.windows(4).filter(|call| {
+        call[0].text == "metadata" && call[1].text == "(" && call[2].kind == Kind::Text && call[3].text == ")"
+    });
+    calls.filter_map(|call| call[2].text.get(1..call[2].text.len() - 1)).filter(|text| !text.contains('\\')).collect()
+}
+
 fn text_length(rest: &str, quote: char) -> usize {
     let mut escaped = false;
     for (at, c) in rest.char_indices().skip(1) {

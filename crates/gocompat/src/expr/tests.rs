@@ -61,6 +61,13 @@ fn expressions_of_corefiles_run() {
 }
 
 #[test]
+fn labels_that_are_written_out_are_known() {
+    let program =
+        compile("metadata('a/b') == \"metadata('c/d')\" && metadata( `e/f` ) != metadata('a' + '/g')").unwrap();
+    assert_eq!(program.labels(), ["a/b", "e/f"]);
+}
+
+#[test]
 fn results_keep_their_kind() {
     assert_eq!(run("size() + 1").unwrap().as_int(), Some(30));
     assert_eq!(run("'a' + name()").unwrap().as_text(), Some("at1.example."));

@@ -84,6 +84,13 @@ fn a_source_too_long_does_not_compile() {
 }
 
 #[test]
+fn labels_that_are_written_out_are_known() {
+    let template =
+        Template::new("answer", "{{ .Meta \"a/b\" }}{{ .Meta (print .Name) }}{{ if .Meta `c/d` }}{{ end }}").unwrap();
+    assert_eq!(template.labels().collect::<Vec<_>>(), ["a/b", "c/d"]);
+}
+
+#[test]
 fn labels_that_are_computed_have_a_limit() {
     let source = |count| format!("{{{{ range {count} }}}}{{{{ $.Meta (printf \"%d\" .) }}}}{{{{ end }}}}");
     assert_eq!(run(&source(DYNAMIC_LABELS_MAX)), Ok(String::new()));
