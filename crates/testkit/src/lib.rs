@@ -8,11 +8,13 @@
 mod ask;
 mod fakes;
 mod kit;
+mod labels;
 mod script;
 mod wire;
 
 pub use ask::{Ask, Seen, SeenEdns};
 pub use fakes::{FakeClock, FakeExit, FakeFiles, FakeInterfaces, FakeLog, RuntimeSpawner};
 pub use kit::{Kit, Recipe};
+pub use labels::{METADATA, TELL};
 pub use script::{check, check_config, check_corefile};
 pub use wire::WireToChain;

@@ -18,6 +18,9 @@ pub(crate) struct Key {
     pub(crate) checking_disabled: bool,
 }
 
+/// The label of the wildcard of which a reply was made.
+pub(crate) const WILDCARD_LABEL: &str = "zone/wildcard";
+
 /// A reply that can be given again.
 pub(crate) struct Item {
     key: Key,
@@ -33,6 +36,8 @@ pub(crate) struct Item {
     starts: [usize; 2],
     answering: bool,
     last_known_good: Option<Arc<Self>>,
+    /// The wildcard of which the reply was made; empty: none.
+    wildcard: Box<str>,
     ttl: u32,
     stored: Instant,
     usage: Usage,
@@ -75,6 +80,7 @@ impl Item {
             starts: [first, first + answer.count(Section::Authority)],
             answering,
             last_known_good: None,
+            wildcard: Box::default(),
             ttl,
             stored: now,
             usage: Usage::default(),
@@ -84,6 +90,12 @@ impl Item {
     /// Remembers an earlier reply that did answer the question.
     pub(crate) fn after(mut self, earlier: Option<Arc<Self>>) -> Self {
         self.last_known_good = earlier;
+        self
+    }
+
+    /// Remembers the wildcard of which the reply was made.
+    pub(crate) fn of_wildcard(mut self, wildcard: &str) -> Self {
+        self.wildcard = wildcard.into();
         self
     }
 
@@ -125,6 +137,9 @@ impl Item {
     pub(crate) fn answer(&self, query: &mut Query, ttl: u32) -> Box<Answer> {
         // RFC 6840 section 5.7: AD is for those who asked for it.
         let shown = if query.dnssec_ok() || query.has(flags::AD) { flags::AD | flags::RA } else { flags::RA };
+        if !self.wildcard.is_empty() {
+            query.set_label(WILDCARD_LABEL, |_| self.wildcard.to_string());
+        }
         let mut answer = Answer::to(query);
         // CoreDNS: some resolvers of old systems take no reply without AA, so all hits have it.
         answer.flags |= flags::AA | self.flags & shown;

@@ -7,7 +7,7 @@ use catena_core::classify;
 use catena_core::prelude::*;
 
 use crate::Inner;
-use crate::item::{Item, Key};
+use crate::item::{Item, Key, WILDCARD_LABEL};
 use crate::judge::{Verdict, judge};
 use crate::metrics::Kind;
 
@@ -61,7 +61,8 @@ impl Inner {
     fn store(&self, q: &Query, key: Key, answer: &Answer, verdict: Verdict, ttl: u32) -> Option<Arc<Item>> {
         let (config, stores, handles) = (&self.config, &self.stores, self.metrics.of(q));
         let (name, labels) = (q.lower().as_slice(), q.question().labels());
-        let item = || Item::new(q.question(), key, answer, verdict.answers, ttl, q.now());
+        let wildcard = q.label(WILDCARD_LABEL).unwrap_or_default();
+        let item = || Item::new(q.question(), key, answer, verdict.answers, ttl, q.now()).of_wildcard(&wildcard);
         if verdict.kind.class() != classify::Class::Success {
             if config.except_denial.longest(name, labels).is_some() {
                 return None;

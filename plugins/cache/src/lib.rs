@@ -16,12 +16,12 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use catena_core::Question;
 use catena_core::prelude::*;
+use catena_core::{LabelsSet, Question};
 use foldhash::quality::RandomState;
 
 use crate::config::Config;
-use crate::item::{Item, Key};
+use crate::item::{Item, Key, WILDCARD_LABEL};
 use crate::metrics::{CacheMetrics, Handles, Kind};
 use crate::store::{Held, Store};
 
@@ -33,6 +33,7 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     let metrics = CacheMetrics::new(cx.metrics(), config.zones.joined());
     let estate = Arc::new(Estate::default());
     cx.bequeath(Arc::clone(&estate));
+    cx.labels(Arc::new(LabelsSet(&[WILDCARD_LABEL])));
     cx.link_later(move |linked| {
         // A block that a reload finds unchanged goes on with the stores of its predecessor.
         let before = linked.inherited::<Estate>().and_then(|before| before.0.get().cloned());

@@ -5,10 +5,12 @@ mod model;
 mod stale;
 mod upstream;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use catena_core::flags;
-use catena_testkit::{Ask, Kit, Recipe, Seen};
+use catena_core::prelude::*;
+use catena_core::{Class, Fixed};
+use catena_testkit::{Ask, Kit, METADATA, Recipe, Seen, TELL};
 
 use self::upstream::UPSTREAM;
 use crate::PLUGIN;
@@ -318,4 +320,29 @@ fn a_reply_larger_than_an_entry_may_be_is_passed_on_and_not_kept() {
         }
         assert_eq!(count_of(&kit, "hits_total", "success"), hits, "{octets}");
     }
+}
+
+/// Sets the label of a wildcard for the first query only.
+const WILD: PluginDef = PluginDef::new("wild", |cx| {
+    let left = AtomicUsize::new(1);
+    cx.link(Fixed(move |q: &mut Query| {
+        if left.swap(0, Ordering::SeqCst) == 1 {
+            q.set_label("zone/wildcard", |_| "*.example.org.".to_owned());
+        }
+        let name = q.name().as_slice().to_vec();
+        let mut answer = Answer::to(q);
+        answer.push_wire(Section::Answer, &name, Rtype::A, Class::IN, 60, &[192, 0, 2, 1]);
+        answer.into()
+    }));
+    Ok(())
+});
+
+#[test]
+fn the_wildcard_behind_an_entry_is_told_with_every_hit() {
+    let kit = Kit::of([METADATA, TELL, PLUGIN, WILD], "metadata\ntell zone/wildcard\ncache\nwild");
+    for name in ["a.example.org", "A.example.org", "b.example.org"] {
+        kit.ask_for(&format!("{name} A"));
+    }
+    let told = ["*.example.org.", "*.example.org.", "-"].map(|value| format!("[INFO] plugin/tell: {value}"));
+    assert_eq!(kit.log.take(), told);
 }

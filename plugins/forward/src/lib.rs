@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use catena_core::prelude::*;
-use catena_core::{Clock, Log, Protocol};
+use catena_core::{Clock, LabelsSet, Log, Protocol};
 use catena_upstream::{Ask, ExchangeError, Health, Options, Policy, ProxyMetrics, Upstream};
 
 use crate::config::Config;
@@ -27,6 +27,8 @@ use crate::metrics::ForwardMetrics;
 /// The entry for the plugin list.
 pub const PLUGIN: PluginDef = PluginDef::new("forward", setup);
 
+/// The label of the upstream that was asked last.
+const UPSTREAM_LABEL: &str = "forward/upstream";
 /// How long a query may take before no further upstream is tried.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Failed attempts for each upstream, where `max_connect_attempts` does not say how many.
@@ -35,6 +37,7 @@ const ATTEMPTS_PER_UPSTREAM: usize = 2;
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(10);
 
 fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
+    cx.labels(Arc::new(LabelsSet(&[UPSTREAM_LABEL])));
     for config in config::parse(cx)? {
         let forward = Forward(Arc::new(Forwarder::new(cx, config)));
         forward.0.fill(&[])?;
@@ -157,6 +160,7 @@ impl Forwarder {
             if attempts >= ATTEMPTS_PER_UPSTREAM * count {
                 tokio::time::sleep(ATTEMPT_PAUSE).await;
             }
+            query.set_label(UPSTREAM_LABEL, |_| upstream.label().to_owned());
             match self.ask_one(query, upstream, deadline, answer).await {
                 Ok(false) => return Ok(false),
                 Ok(true) => {

@@ -9,7 +9,7 @@ mod tls;
 
 use std::time::Duration;
 
-use catena_testkit::{Ask, Kit, Seen};
+use catena_testkit::{Ask, Kit, METADATA, Seen, TELL};
 use fake::{Act, Fake};
 
 use crate::PLUGIN;
@@ -265,4 +265,16 @@ fn a_connection_at_rest_moves_to_the_worker_that_needs_one() {
         let labels = format!("{{proto=\"{}\",proxy_name=\"forward\",to=\"{}\"}}", ask.protocol.as_str(), up.addr);
         assert_eq!(kit.metric(&format!("coredns_proxy_conn_cache_hits_total{labels}")), Some(1.0));
     }
+}
+
+#[test]
+fn the_upstream_asked_last_has_a_label() {
+    let (dead, up) = (Fake::new(Act::Rcode(2)), Fake::new(Act::Answer(ONE)));
+    let body = format!(
+        "metadata\ntell forward/upstream\nforward . {} {} {{\n policy sequential\n failover SERVFAIL\n}}",
+        dead.addr, up.addr
+    );
+    let kit = Kit::of([METADATA, TELL, PLUGIN], &body);
+    kit.ask_for("a.example.org A");
+    assert_eq!(kit.log.take().last(), Some(&format!("[INFO] plugin/tell: {}", up.addr)));
 }

@@ -1,7 +1,7 @@
 //! What the `log` directive says.
 
 use catena_core::prelude::*;
-use catena_core::{LabelStarts, Zone};
+use catena_core::{LabelStarts, Span, Zone};
 
 use crate::format::Format;
 
@@ -45,6 +45,8 @@ pub(crate) struct Rule {
     pub(crate) classes: Classes,
     /// The line.
     pub(crate) format: Format,
+    /// Where it stands in the Corefile, if it does.
+    pub(crate) format_at: Option<Span>,
 }
 
 impl Rule {
@@ -58,15 +60,18 @@ impl Rule {
 pub(crate) fn parse(mut words: Cursor<'_>) -> Result<Vec<Rule>, Diagnostic> {
     let mut rules = Vec::new();
     while words.next() {
-        let mut names = words.remaining_args();
+        let mut args = words.remaining_tokens();
         let mut format = COMMON.to_owned();
+        let mut format_at = None;
         // A single word is a name, whatever it looks like.
-        if names.len() > 1
-            && let Some(last) = names.pop_if(|last| last.contains('{'))
+        if args.len() > 1
+            && let Some(last) = args.pop_if(|last| last.text.contains('{'))
         {
             let combined = format!("{COMMON}{COMBINED_MORE}");
-            format = last.replace("{common}", COMMON).replace("{combined}", &combined);
+            format = last.text.replace("{common}", COMMON).replace("{combined}", &combined);
+            format_at = Some(last.span);
         }
+        let mut names: Vec<&str> = args.into_iter().map(|arg| &*arg.text).collect();
         if names.is_empty() {
             names.push(".");
         }
@@ -88,7 +93,8 @@ pub(crate) fn parse(mut words: Cursor<'_>) -> Result<Vec<Rule>, Diagnostic> {
             classes = Classes::ALL;
         }
         let format = Format::parse(&format);
-        rules.extend(names.into_iter().map(|name| Rule { zone: Zone::parse(name), classes, format: format.clone() }));
+        let rule = |name| Rule { zone: Zone::parse(name), classes, format: format.clone(), format_at };
+        rules.extend(names.into_iter().map(rule));
     }
     Ok(rules)
 }

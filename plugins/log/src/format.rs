@@ -1,7 +1,7 @@
 //! A line's format, taken apart once. CoreDNS: plugin/pkg/replacer.
 
 /// Something to be put into a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Label {
     Type,
     Name,
@@ -19,8 +19,8 @@ pub(crate) enum Label {
     ReplySize,
     Duration,
     ReplyFlags,
-    /// A metadata label; nothing here has a value for one.
-    Metadata,
+    /// A label of *metadata*.
+    Metadata(Box<str>),
 }
 
 impl Label {
@@ -42,8 +42,7 @@ impl Label {
             "{rsize}" => Self::ReplySize,
             "{duration}" => Self::Duration,
             "{>rflags}" => Self::ReplyFlags,
-            _ if text.starts_with("{/") => Self::Metadata,
-            _ => return None,
+            _ => Self::Metadata(text.strip_prefix("{/")?.strip_suffix('}')?.into()),
         })
     }
 }
@@ -89,6 +88,14 @@ impl Format {
         }
     }
 
+    /// The labels of *metadata* in it.
+    pub(crate) fn labels(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Value(Label::Metadata(label)) => Some(&**label),
+            _ => None,
+        })
+    }
+
     /// The parts, in order.
     pub(crate) fn pieces(&self) -> &[Piece] {
         &self.0
@@ -121,6 +128,8 @@ mod tests {
 
     #[test]
     fn a_metadata_label_is_a_value() {
-        assert_eq!(Format::parse("{/a/b}").pieces(), [Piece::Value(Label::Metadata)]);
+        let format = Format::parse("{/a/b} {name}{/c}");
+        assert_eq!(format.pieces()[0], Piece::Value(Label::Metadata("a/b".into())));
+        assert_eq!(format.labels().collect::<Vec<_>>(), ["a/b", "c"]);
     }
 }

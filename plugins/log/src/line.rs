@@ -1,5 +1,6 @@
 //! A line about a query, written piece by piece into the log.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -47,7 +48,7 @@ impl fmt::Display for Line<'_> {
         for piece in self.format.pieces() {
             match piece {
                 Piece::Text(text) => f.write_str(text)?,
-                Piece::Value(label) => self.value(*label, f)?,
+                Piece::Value(label) => self.value(label, f)?,
             }
         }
         Ok(())
@@ -55,7 +56,7 @@ impl fmt::Display for Line<'_> {
 }
 
 impl Line<'_> {
-    fn value(&self, label: Label, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn value(&self, label: &Label, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let q = self.q;
         match label {
             Label::Type => write!(f, "{}", TypeText(q.qtype())),
@@ -75,7 +76,7 @@ impl Line<'_> {
             // The shortest digits that mean the number, never with an exponent: what Go prints, too.
             Label::Duration => write!(f, "{}s", q.elapsed().as_secs_f64()),
             Label::ReplyFlags => self.reply_flags(f),
-            Label::Metadata => f.write_str(NONE),
+            Label::Metadata(label) => f.write_str(&q.label(label).unwrap_or(Cow::Borrowed(NONE))),
         }
     }
 

@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use catena_core::prelude::*;
-use catena_testkit::{Ask, Kit, check_config};
+use catena_testkit::{Ask, Kit, METADATA, TELL, check_config};
 
 use super::PLUGIN;
 
@@ -149,6 +149,36 @@ fn classes_add_up_and_all_is_every_one() {
 fn a_single_word_is_a_zone_even_in_braces() {
     assert_eq!(lines("log {combined}", &["a.example.org A"]), Vec::<String>::new());
     assert_eq!(lines("log {combined}", &["a.{combined} A"]).len(), 1);
+}
+
+#[test]
+fn labels_have_values_where_metadata_is() {
+    let log = "log . \"{/log/type} {/log/class} [{/answering/none}]\"";
+    let kit = Kit::of([METADATA, PLUGIN, ANSWERING], &format!("metadata\n{log}\nanswering"));
+    for first in ["a", "nx", "refused", "fail", "silent"] {
+        kit.ask_for(&format!("{first}.example.org A"));
+    }
+    let expected = ["NOERROR success", "NXDOMAIN denial", "OTHERERROR error", "SERVERERROR error", "OTHERERROR error"];
+    assert_eq!(kit.log.take(), expected.map(|words| format!("[INFO] {words} [-]")));
+    let told = "the label 'answering/none' never has a value: no plugin of the server block knows it";
+    assert_eq!(kit.warnings, [format!("plugin/log: {told}")]);
+}
+
+#[test]
+fn a_label_without_metadata_is_warned_about_once_a_line() {
+    let kit = kit("log example.org example.net \"{/log/type}\"\nlog . \"{/log/type}\"");
+    let told = "plugin/log: the label 'log/type' never has a value: the server block has no metadata";
+    assert_eq!(kit.warnings, [told, told]);
+}
+
+#[test]
+fn links_before_see_the_kind_of_reply_where_a_rule_covers_the_name() {
+    let kit =
+        Kit::of([METADATA, TELL, PLUGIN, ANSWERING], "metadata\ntell log/type log/class\nlog example.org\nanswering");
+    kit.ask_for("fail.example.org AXFR");
+    kit.ask_for("a.example.net A");
+    let told: Vec<_> = kit.log.take().into_iter().filter(|line| line.contains("plugin/tell")).collect();
+    assert_eq!(told, ["[INFO] plugin/tell: META error", "[INFO] plugin/tell: - -"]);
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! What the `template` directive says: one [`Rule`] for each of its occurrences.
 
+use std::collections::BTreeSet;
+
 use catena_core::metrics::rcode_mnemonic;
 use catena_core::prelude::*;
+use catena_core::{Linked, Span};
 use catena_gocompat::expr::{DEFAULT_FUNCTIONS, Function, GROUP, Program, is_free_name};
 use catena_gocompat::number::parse_uint;
 use catena_gocompat::quote::quote;
@@ -46,6 +49,19 @@ pub(crate) struct Rule {
     pub(crate) fall: Fallthrough,
     /// How often it matched.
     pub(crate) matches: Matches,
+    /// Where it stands in the Corefile.
+    at: Option<Span>,
+}
+
+impl Rule {
+    /// Warns about labels in templates and expressions that never have a value.
+    pub(crate) fn check_labels(&self, linked: &Linked<'_>) {
+        let templates = [&self.answer, &self.additional, &self.authority].into_iter().flatten();
+        let programs = self.variables.iter().map(|(_, program)| program).chain(&self.conditions);
+        let labels: BTreeSet<&str> =
+            templates.flat_map(Template::labels).chain(programs.flat_map(Program::labels)).collect();
+        labels.into_iter().for_each(|label| linked.check_label(label, self.at));
+    }
 }
 
 /// Reads every `template` of the block.
@@ -53,6 +69,7 @@ pub(crate) fn parse(cx: &Setup<'_>) -> Result<Vec<Rule>, Diagnostic> {
     let mut words = cx.cursor();
     let mut rules = Vec::new();
     while words.next() {
+        let at = words.span();
         if !words.next_arg() {
             return Err(words.arg_err());
         }
@@ -78,6 +95,7 @@ pub(crate) fn parse(cx: &Setup<'_>) -> Result<Vec<Rule>, Diagnostic> {
             variables: Vec::new(),
             conditions: Vec::new(),
             fall: Fallthrough::default(),
+            at,
         };
         while words.next_block() {
             property(&mut words, &mut rule)?;

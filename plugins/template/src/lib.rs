@@ -31,7 +31,11 @@ const TARGETS_MAX: usize = 8;
 
 fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     let rules = config::parse(cx)?;
-    cx.link(Template { rules, failures: Failures::new(cx.metrics()), log: cx.log() });
+    let (failures, log) = (Failures::new(cx.metrics()), cx.log());
+    cx.link_later(move |linked| {
+        rules.iter().for_each(|rule| rule.check_labels(linked));
+        Ok(Template { rules, failures, log })
+    });
     Ok(())
 }
 

@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use catena_core::Fixed;
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use catena_core::prelude::*;
+use catena_core::{Fixed, Labels};
 use catena_plugin_template::PLUGIN;
-use catena_testkit::{Ask, Kit, check, check_config, check_corefile};
+use catena_testkit::{Ask, Kit, METADATA, check, check_config, check_corefile};
 
 /// The plugin behind: NXDOMAIN for everything, but an address for `target.example.net`.
 const BELOW: PluginDef = PluginDef::new("below", |cx| {
@@ -373,4 +376,30 @@ fn the_text_of_an_extended_error_has_a_limit() {
     let long = "a".repeat(256);
     let _ = Kit::of([PLUGIN], &format!("template IN A {{\nederror 1 {long}\n}}"));
     told(&format!("ederror 1 {long}a"), "extended DNS error text too long: 257 > 256");
+}
+
+#[test]
+fn templates_and_expressions_see_labels_where_metadata_is() {
+    const KNOWS: PluginDef = PluginDef::new("knows", |cx| {
+        cx.labels(Arc::new(Knows));
+        Ok(())
+    });
+    struct Knows;
+    impl Labels for Knows {
+        fn names(&self) -> &[&'static str] {
+            &["knows/name"]
+        }
+        fn label<'a>(&'a self, name: &str, q: &'a Query) -> Option<Cow<'a, str>> {
+            (name == "knows/name").then(|| q.original().name().to_string().into())
+        }
+    }
+    let body = "knows\ntemplate IN TXT {\n expr metadata('knows/name') startsWith 'A'\n\
+        answer `{{ .Name }} 60 IN TXT {{ .Meta \"knows/name\" }} x{{ .Meta \"knows/none\" }}`\n}"
+        .replace('"', "\\\"")
+        .replace('`', "\"");
+    let kit = Kit::of([METADATA, PLUGIN, KNOWS], &format!("metadata\n{body}"));
+    assert_eq!(kit.ask_for("A.example TXT").answer, ["a.example. 60 IN TXT \"A.example\" \"x\""]);
+    assert_eq!(kit.ask_for("b.example TXT").rcode, "SERVFAIL");
+    let told = "plugin/template: the label 'knows/none' never has a value: no plugin of the server block knows it";
+    assert_eq!(kit.warnings, [told]);
 }
