@@ -13,6 +13,7 @@
 //! ```
 
 mod store;
+pub mod zonefile;
 
 pub use catena_core::RecordRef;
 pub use store::{
