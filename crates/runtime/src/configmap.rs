@@ -239,3 +239,77 @@ fn without_key(address: &Address, map: &ConfigMap) -> String {
     let keys: Vec<&str> = map.data.keys().map(String::as_str).collect();
     format!("the ConfigMap has no key {}; its keys are: {}", address.key, keys.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::system::SystemClock;
+    use catena_core::Metrics;
+    use catena_testkit::FakeLog;
+
+    /// A source that finds nobody at the API's address and does not wait for long.
+    fn alone() -> ConfigMapSource {
+        let timing = Timing { pause_min: Duration::from_millis(10), ..Timing::default() };
+        let access = Access::Endpoint { url: "http://127.0.0.1:1".to_owned(), tls: None };
+        ConfigMapSource::with(Address::parse("dns/names").unwrap(), access, timing, Duration::from_millis(200))
+    }
+
+    async fn started(source: &ConfigMapSource) -> (Result<(), String>, Vec<String>) {
+        let sink = Arc::new(FakeLog::default());
+        let log = Log::new(Arc::<FakeLog>::clone(&sink) as Arc<_>);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let context = LiveContext { log: &log, metrics: &Metrics::new(), clock: &clock };
+        (source.start(&context).await, sink.lines())
+    }
+
+    fn map(version: &str, keys: &[(&str, &str)]) -> ConfigMap {
+        let data = keys.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
+        ConfigMap { uid: String::new(), version: version.to_owned(), data }
+    }
+
+    #[tokio::test]
+    async fn a_start_without_an_api_ends_with_the_reason_after_a_while() {
+        let (ended, lines) = started(&alone()).await;
+        let told = ended.unwrap_err();
+        assert!(told.starts_with("configmap/dns/names/Corefile was not there within 200ms: "), "{told}");
+        assert!(told.contains("onnection refused"), "{told}");
+        let waiting = lines.iter().filter(|line| line.contains("waiting for configmap/dns/names/Corefile: ")).count();
+        assert_eq!(waiting, 1, "{lines:?}");
+    }
+
+    #[tokio::test]
+    async fn a_silent_api_makes_the_configmap_stale_until_it_speaks() {
+        let source = alone();
+        started(&source).await.0.unwrap_err();
+        source.shared.see(Seen::Found(map("1", &[("Corefile", ".")])));
+        assert_eq!(source.shared.stale(), Duration::ZERO);
+        source.shared.see(Seen::Failed("away".to_owned()));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        source.shared.see(Seen::Failed("still away".to_owned()));
+        assert!(source.shared.stale() >= Duration::from_millis(20));
+        source.shared.see(Seen::Heard);
+        assert_eq!(source.shared.stale(), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn only_another_content_is_a_change() {
+        let source = alone();
+        let is_changed = || async { tokio::time::timeout(Duration::from_millis(50), source.changed()).await.is_ok() };
+        source.shared.see(Seen::Found(map("1", &[("Corefile", ".")])));
+        assert!(is_changed().await);
+        source.shared.see(Seen::Found(map("2", &[("Corefile", ".")])));
+        assert!(!is_changed().await);
+        source.shared.see(Seen::Found(map("3", &[("Corefile", "."), ("more", "")])));
+        assert!(is_changed().await);
+        assert_eq!(source.load().unwrap().name, "configmap/dns/names/Corefile");
+    }
+
+    #[test]
+    fn a_configmap_without_the_key_cannot_be_loaded() {
+        let source = alone();
+        source.shared.see(Seen::Found(map("1", &[("corefile", "."), ("x", "")])));
+        let told = "configmap/dns/names/Corefile: the ConfigMap has no key Corefile; its keys are: corefile, x";
+        assert_eq!(source.load(), Err(told.to_owned()));
+    }
+}
