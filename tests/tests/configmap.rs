@@ -172,8 +172,10 @@ async fn other_keys_are_imported_like_files_of_one_directory() {
     let port = free_port();
     let main = block(port, "import *.override\n    import one");
     let keys = |one, last_octet| [("Corefile", main.clone()), ("one", one), ("b.override", template(last_octet))];
-    let with = |keys: [(&'static str, String); 3]| move |world: &World| {
-        world.edit(&keys.each_ref().map(|(key, text)| (*key, text.as_str())));
+    let with = |keys: [(&'static str, String); 3]| {
+        move |world: &World| {
+            world.edit(&keys.each_ref().map(|(key, text)| (*key, text.as_str())));
+        }
     };
     let first = keys("errors".to_owned(), 3);
     let mut world = World::answering(port, &first.each_ref().map(|(key, text)| (*key, text.as_str())), 3).await;
@@ -221,7 +223,10 @@ async fn events_that_are_forbidden_are_said_once_and_are_no_error() {
         world.answers(last_octet).await;
     }
     tokio::time::sleep(MOMENT).await;
-    assert_eq!(world.lines_with("[INFO] configmap/dns/names/Corefile: no Events are put on it: events is forbidden"), 1);
+    assert_eq!(
+        world.lines_with("[INFO] configmap/dns/names/Corefile: no Events are put on it: events is forbidden"),
+        1
+    );
     assert_eq!(world.lines_with("ERROR"), 0, "{}", world.server.output());
 }
 
@@ -235,4 +240,13 @@ async fn a_start_waits_for_the_configmap_and_a_bad_one_ends_it() {
     assert_eq!(ended.code(), Some(1));
     world.says("configmap/dns/names/Corefile:1").await;
     world.has_event("Warning", "CorefileRejected").await;
+}
+
+#[test]
+fn the_manifests_to_start_from_have_a_good_corefile() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let binary = Binary::find(workspace).unwrap();
+    let file = workspace.join("examples/configmap/configmap.yaml");
+    let checked = std::process::Command::new(&binary.path).arg("check").arg(file).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
 }
