@@ -12,11 +12,13 @@
 //! let found = zone.lookup(&asked, &mut answer);  // writes records; rcode and AA are the caller's, see Outcome
 //! ```
 
+mod serve;
 mod store;
 pub mod zonefile;
 
 pub use catena_core::RecordRef;
+pub use serve::{LoadError, ZoneMap, load, serve};
 pub use store::{
-    ADDITIONAL_TARGETS_MAX, Asked, BuildError, Builder, CHAIN_MAX, Found, NSEC3_ITERATIONS_MAX, NameView, Outcome, Taken,
-    ZONE_OCTETS_MAX, ZONE_RECORDS_MAX, Zone,
+    ADDITIONAL_TARGETS_MAX, Asked, BuildError, Builder, CHAIN_MAX, Difference, Found, JOURNAL_DIFFERENCES_MAX, JOURNAL_OCTETS_MAX, Journal,
+    NSEC3_ITERATIONS_MAX, NameView, Outcome, RecordList, SharedZone, Snapshot, Taken, ZONE_OCTETS_MAX, ZONE_RECORDS_MAX, Zone, is_newer,
 };
