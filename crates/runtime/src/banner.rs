@@ -1,12 +1,22 @@
 //! What is printed when a server has started. CoreDNS: `startUpZones`, `showVersion`.
 
 use catena_core::corefile::Transport;
-use catena_core::{Instance, Listener};
+use catena_core::{Instance, Listener, SocketCount};
 
-/// One line per zone and listener, sorted by zone within a listener, with a warning before a zone that is no host name.
+/// One line per zone and listener, sorted by zone within a listener, with a warning before a zone that is no host name. A listener with
+/// a number of sockets is told so many times, as CoreDNS does.
 #[must_use]
-pub fn zone_lines(instance: &Instance) -> Vec<String> {
-    instance.listeners().iter().flat_map(listener_lines).collect()
+pub fn zone_lines(instance: &Instance, workers: usize) -> Vec<String> {
+    let repeated = |listener| std::iter::repeat_n(listener_lines(listener), times(listener, workers));
+    instance.listeners().iter().flat_map(repeated).flatten().collect()
+}
+
+fn times(listener: &Listener, workers: usize) -> usize {
+    match listener.sockets.count {
+        Some(SocketCount::AtLeast(count)) => count.get().into(),
+        Some(SocketCount::Workers) => workers,
+        None => 1,
+    }
 }
 
 fn listener_lines(listener: &Listener) -> Vec<String> {

@@ -13,7 +13,7 @@ use crate::banner::{version_lines, zone_lines};
 use crate::load::Failure;
 use crate::server::{Options, Server, listens};
 use crate::sink::Output;
-use crate::system::go_error;
+use crate::go_error;
 
 /// The exit code of a server that was told to end and did, and of one that has nothing to listen on.
 pub const EXIT_ENDED: u8 = 0;
@@ -49,7 +49,7 @@ pub async fn run(options: Options, process: &ProcessOptions, output: &Arc<Output
         Ok(signals) => signals,
         Err(error) => return fatal(output, &Failure::plain(format!("signals: {}", go_error(&error)))),
     };
-    let product = options.product.clone();
+    let (product, workers) = (options.product.clone(), options.workers);
     let starting = Server::start(options);
     let started = tokio::select! {
         started = starting => started,
@@ -60,7 +60,7 @@ pub async fn run(options: Options, process: &ProcessOptions, output: &Arc<Output
         Err(failure) => return fatal(output, &failure),
     };
     if !process.quiet {
-        for line in zone_lines(&*server.instance().await) {
+        for line in zone_lines(&*server.instance().await, workers) {
             output.plain(&line);
         }
     }

@@ -8,7 +8,7 @@ use catena_core::{
     BuildContext, Clock, Diagnostic, Env, Exit, Files, Instance, Interfaces, ListenAddr, Log, Metrics, PluginList,
     Spawner, Transport,
 };
-use catena_server::{Bound, Context, Generation, Limits, Workers, bind};
+use catena_server::{Bound, Context, Generation, Limits, Workers, bind, rebind, sockets_of};
 use futures_util::FutureExt;
 use prometheus::{CounterVec, GaugeVec};
 use tokio::runtime::Handle;
@@ -391,15 +391,18 @@ async fn open(
     let mut bound = Vec::with_capacity(instance.listeners().len());
     for listener in instance.listeners() {
         let known = kept.iter().find(|known| *known.addr() == listener.addr);
-        bound.push(match known {
-            Some(known) => Arc::clone(known),
-            None => Arc::new(bind(&listener.addr, options.workers, &options.log).map_err(|error| {
-                let call = if error.is_udp() { "ListenPacket" } else { "Listen" };
-                let span = listener.zones.first().and_then(|(_, block)| block.key_spans.first().copied().flatten());
-                let fault = Diagnostic::error(format!("{call}: {error}"));
-                span.map_or(fault.clone(), |span| fault.with_span(span))
-            })?),
-        });
+        let count = sockets_of(listener.sockets.count, options.workers);
+        let opened = match known {
+            Some(known) if known.count() == count || known.count() == 0 => Ok(Arc::clone(known)),
+            Some(known) => rebind(known, count, &options.log).map(Arc::new),
+            None => bind(&listener.addr, count, &options.log).map(Arc::new),
+        };
+        bound.push(opened.map_err(|error| {
+            let call = if error.is_udp() { "ListenPacket" } else { "Listen" };
+            let span = listener.zones.first().and_then(|(_, block)| block.key_spans.first().copied().flatten());
+            let fault = Diagnostic::error(format!("{call}: {error}"));
+            span.map_or(fault.clone(), |span| fault.with_span(span))
+        })?);
     }
     Ok((bound, prepared))
 }

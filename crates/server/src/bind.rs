@@ -4,11 +4,12 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use catena_core::{ListenAddr, Log, Transport};
+use catena_core::{ListenAddr, Log, SocketCount, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::proxy::Sessions;
 use crate::udp::ask_for_destination;
 
 /// How many connections wait for being accepted, per socket; the kernel cuts it to `net.core.somaxconn`.
@@ -59,20 +60,26 @@ fn in_go_words(error: &io::Error) -> String {
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
-/// The sockets that one worker reads.
+/// A UDP and a TCP socket, read by one worker.
 pub(crate) struct Sockets {
     pub(crate) udp: Option<Arc<UdpSocket>>,
     pub(crate) tcp: Option<Arc<TcpListener>>,
 }
 
-/// Sockets of one listen address, one UDP and one TCP socket for each worker (SO_REUSEPORT); kept by the server over reloads.
+/// Sockets of one listen address, which the kernel gives equal shares (SO_REUSEPORT); kept by the server over reloads.
 pub struct Bound {
     addr: ListenAddr,
     local: SocketAddr,
-    sockets: Vec<Sockets>,
+    sockets: Vec<Arc<Sockets>>,
+    /// Clients behind proxies, known by all sockets: which of them a datagram comes to is the kernel's choice.
+    sessions: Arc<Mutex<Sessions>>,
 }
 
 impl Bound {
+    fn new(addr: &ListenAddr, local: SocketAddr, sockets: Vec<Arc<Sockets>>) -> Self {
+        Self { addr: addr.clone(), local, sockets, sessions: Arc::default() }
+    }
+
     /// The address that was asked for.
     #[must_use]
     pub fn addr(&self) -> &ListenAddr {
@@ -90,8 +97,19 @@ impl Bound {
         self.local.ip().is_unspecified()
     }
 
-    pub(crate) fn sockets(&self, worker: usize) -> Option<&Sockets> {
-        self.sockets.get(worker)
+    /// How many sockets of a kind there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.sockets.len()
+    }
+
+    /// The sockets that a worker reads: every so many-th, so that all have equal shares.
+    pub(crate) fn sockets(&self, worker: usize, workers: usize) -> impl Iterator<Item = &Arc<Sockets>> {
+        self.sockets.iter().skip(worker).step_by(workers.max(1))
+    }
+
+    pub(crate) fn sessions(&self) -> &Arc<Mutex<Sessions>> {
+        &self.sessions
     }
 }
 
@@ -101,36 +119,58 @@ impl fmt::Debug for Bound {
     }
 }
 
-/// Opens the sockets of an address, one of a kind for each worker.
+/// How many sockets of a kind an address has: as many as the Corefile says, and as many for each worker, one at least.
+#[must_use]
+pub fn sockets_of(count: Option<SocketCount>, workers: usize) -> usize {
+    match count {
+        Some(SocketCount::AtLeast(count)) => usize::from(count.get()).next_multiple_of(workers.max(1)),
+        Some(SocketCount::Workers) | None => workers.max(1),
+    }
+}
+
+/// Opens the sockets of an address, so many of each kind.
 ///
 /// Without an IP, or with an unspecified one, the sockets take IPv6 and IPv4, as Go's do; on a host without IPv6, IPv4 only.
 /// `tls://` is plain TCP until a plugin wraps it, `unix://` opens nothing.
 ///
 /// # Errors
 /// The operating system's refusal, TCP tried first, and schemes that this build does not speak.
-pub fn bind(addr: &ListenAddr, workers: usize, log: &Log) -> Result<Bound, BindError> {
+pub fn bind(addr: &ListenAddr, count: usize, log: &Log) -> Result<Bound, BindError> {
     let scope = addr.scope.as_deref().map_or(0, interface_index);
     let local = addr.socket_addr(scope);
     match addr.transport {
         Transport::Dns | Transport::Tls => {}
-        Transport::Unix => return Ok(Bound { addr: addr.clone(), local, sockets: Vec::new() }),
+        Transport::Unix => return Ok(Bound::new(addr, local, Vec::new())),
         transport => return Err(BindError::Transport { transport, addr: addr.to_string() }),
     }
     let mut tries = 0;
     loop {
         tries += 1;
-        match bind_all(addr, local, workers, log) {
+        match open_all(addr, local, count, log) {
             Err(error) if addr.port == 0 && error.is_udp() && tries < FREE_PORT_TRIES_MAX => {}
-            done => return done,
+            done => return done.map(|(local, sockets)| Bound::new(addr, local, sockets)),
         }
     }
 }
 
-fn bind_all(addr: &ListenAddr, local: SocketAddr, workers: usize, log: &Log) -> Result<Bound, BindError> {
+/// The same address with another number of sockets: those that are there stay as far as they are wanted.
+///
+/// # Errors
+/// As [`bind`].
+pub fn rebind(known: &Bound, count: usize, log: &Log) -> Result<Bound, BindError> {
+    let missing = if known.sockets.is_empty() { 0 } else { count.saturating_sub(known.sockets.len()) };
+    let (_, more) = open_all(&known.addr, known.local, missing, log)?;
+    let sockets = known.sockets.iter().take(count).cloned().chain(more).collect();
+    Ok(Bound { addr: known.addr.clone(), local: known.local, sockets, sessions: Arc::clone(&known.sessions) })
+}
+
+type Opened = (SocketAddr, Vec<Arc<Sockets>>);
+
+fn open_all(addr: &ListenAddr, local: SocketAddr, count: usize, log: &Log) -> Result<Opened, BindError> {
     let opener = Opener { shown: shown(addr), log };
     let mut local = local;
-    let mut sockets = Vec::with_capacity(workers);
-    for _ in 0..workers {
+    let mut sockets = Vec::with_capacity(count);
+    for _ in 0..count {
         let tcp = opener.open(Kind::Tcp, local)?;
         // The first socket says which address and port all others take.
         local = tcp.local_addr().ok().and_then(|bound| bound.as_socket()).unwrap_or(local);
@@ -138,9 +178,9 @@ fn bind_all(addr: &ListenAddr, local: SocketAddr, workers: usize, log: &Log) -> 
             Transport::Dns => Some(Arc::new(opener.open(Kind::Udp, local)?.into())),
             _ => None,
         };
-        sockets.push(Sockets { udp, tcp: Some(Arc::new(tcp.into())) });
+        sockets.push(Arc::new(Sockets { udp, tcp: Some(Arc::new(tcp.into())) }));
     }
-    Ok(Bound { addr: addr.clone(), local, sockets })
+    Ok((local, sockets))
 }
 
 /// Host and port as Go shows them.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use catena_core::{MessageLimit, Timeouts};
+
 /// The most queries of one worker that wait for something, TCP included.
 pub const TASKS_MAX: usize = 10_000;
 /// The most TCP connections of one worker; one more takes the place of the one that is idle longest.
@@ -16,6 +18,10 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(3);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time within which a TCP client takes replies.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time within which a PROXY header is there; after it, what came is no header.
+pub const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most replies that wait in the queue of a socket with [`catena_core::ReplyQueue`].
+pub const REPLY_QUEUE_MAX: usize = 1024;
 
 /// The limits of each worker. The default is what the constants of this crate say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +40,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// The time within which a TCP client takes replies.
     pub write_timeout: Duration,
+    /// The time within which a PROXY header is there.
+    pub proxy_header_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -46,6 +54,33 @@ impl Default for Limits {
             read_timeout: READ_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
             write_timeout: WRITE_TIMEOUT,
+            proxy_header_timeout: PROXY_HEADER_TIMEOUT,
+        }
+    }
+}
+
+/// What counts for the connections of a listener.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StreamLimits {
+    pub(crate) read: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) write: Duration,
+    /// The most messages that are read; none: as many as come.
+    pub(crate) messages_max: Option<u64>,
+}
+
+impl StreamLimits {
+    /// What the listener sets, and the worker's limits for the rest.
+    pub(crate) fn of(limits: &Limits, timeouts: Option<&Timeouts>) -> Self {
+        let set = timeouts.copied().unwrap_or_default();
+        Self {
+            read: set.read.unwrap_or(limits.read_timeout),
+            idle: set.idle.unwrap_or(limits.idle_timeout),
+            write: set.write.unwrap_or(limits.write_timeout),
+            messages_max: match set.messages {
+                Some(MessageLimit::AtMost(count)) => Some(count),
+                Some(MessageLimit::Unlimited) | None => None,
+            },
         }
     }
 }

@@ -8,10 +8,14 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use catena_core::{Arrival, Env, Envelopes, Finished, Intake, Query, Rcode, Reply, finish, finish_bare, finish_part};
+use prometheus::Counter;
 
+use crate::bind::Bound;
 use crate::exchange::{Exchange, Waiting};
 use crate::flight::{Flight, Ticket};
+use crate::limits::StreamLimits;
 use crate::panics::{Caught, PanicPolicy, guarded};
+use crate::proxy::Proxied;
 use crate::worker::{TaskTicket, Worker};
 
 /// The most queries that a route keeps to use again.
@@ -24,17 +28,30 @@ pub(crate) struct Route {
     pub(crate) listener: usize,
     pub(crate) panics: PanicPolicy,
     pub(crate) flight: Arc<Flight>,
+    /// What counts for connections.
+    pub(crate) stream: StreamLimits,
+    /// How PROXY headers are read, if they are.
+    pub(crate) proxied: Option<Proxied>,
+    /// Replies by UDP wait in a queue of [`crate::REPLY_QUEUE_MAX`]; those that it forgets are counted here.
+    pub(crate) forgotten: Option<Counter>,
     spare: RefCell<Vec<Query>>,
 }
 
 impl Route {
-    pub(crate) fn new(env: Arc<Env>, listener: usize, flight: Arc<Flight>) -> Self {
+    pub(crate) fn new(env: Arc<Env>, listener: usize, flight: Arc<Flight>, worker: &Worker, bound: &Bound) -> Self {
         let policy = env.instance.listeners().get(listener);
         let panics = PanicPolicy {
             abort: policy.is_some_and(|listener| listener.debug),
             stacktrace: policy.is_some_and(|listener| listener.stacktrace),
         };
-        Self { env, listener, panics, flight, spare: RefCell::new(Vec::new()) }
+        let sockets = policy.map(|listener| &listener.sockets);
+        let stream = StreamLimits::of(&worker.limits, sockets.map(|sockets| &sockets.timeouts));
+        let protocol = sockets.and_then(|sockets| sockets.proxy.clone());
+        let proxied = protocol.map(|protocol| Proxied::new(protocol, bound.sessions()));
+        let queue = sockets.and_then(|sockets| sockets.reply_queue.as_ref());
+        let label = env.instance.listener_label(listener);
+        let forgotten = queue.map(|queue| queue.dropped.with_label_values(&[label, "response"]));
+        Self { env, listener, panics, flight, stream, proxied, forgotten, spare: RefCell::new(Vec::new()) }
     }
 
     /// The `server` label of metrics.

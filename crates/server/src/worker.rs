@@ -16,6 +16,8 @@ const READ_OCTETS: usize = 16 * 1024;
 /// One worker.
 pub(crate) struct Worker {
     pub(crate) index: usize,
+    /// How many workers there are.
+    pub(crate) count: usize,
     pub(crate) limits: Limits,
     pub(crate) log: Log,
     /// `catena_queries_shed_total` by server and reason.
@@ -34,9 +36,10 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(index: usize, limits: Limits, log: Log, shed: CounterVec) -> Self {
+    pub(crate) fn new((index, count): (usize, usize), limits: Limits, log: Log, shed: CounterVec) -> Self {
         Self {
             index,
+            count,
             limits,
             log,
             shed,

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::bind::Bound;
+use crate::bind::{Bound, Sockets};
 use crate::cpus::WORKERS_MAX;
 use crate::flight::Flight;
 use crate::limits::Limits;
@@ -90,11 +90,12 @@ impl Workers {
             "Counter of queries and connections turned away because a limit was reached.",
             &["server", "reason"],
         );
-        let threads = (0..count.clamp(1, WORKERS_MAX)).map(|index| Thread::start(index, &context, &shed));
+        let count = count.clamp(1, WORKERS_MAX);
+        let threads = (0..count).map(|index| Thread::start((index, count), &context, &shed));
         Ok(Self { threads: threads.collect::<io::Result<_>>()?, flights: Mutex::default() })
     }
 
-    /// How many threads there are; sockets are to be bound for as many.
+    /// How many threads there are; sockets are to be bound for as many, see [`crate::sockets_of`].
     #[must_use]
     pub fn count(&self) -> usize {
         self.threads.len()
@@ -158,7 +159,7 @@ impl Workers {
 }
 
 impl Thread {
-    fn start(index: usize, context: &Context, shed: &CounterVec) -> io::Result<Self> {
+    fn start((index, count): (usize, usize), context: &Context, shed: &CounterVec) -> io::Result<Self> {
         let (orders, inbox) = mpsc::channel(ORDERS_MAX);
         let (context, shed) = (context.clone(), shed.clone());
         let (started, start) = std::sync::mpsc::sync_channel(1);
@@ -169,7 +170,7 @@ impl Thread {
                     Err(error) => return drop(started.send(Err(error))),
                 };
             drop(started.send(Ok(())));
-            let worker = Rc::new(Worker::new(index, context.limits, context.log, shed));
+            let worker = Rc::new(Worker::new((index, count), context.limits, context.log, shed));
             runtime.block_on(Desk::new(worker).run(inbox));
         })?;
         start.recv().map_err(io::Error::other)??;
@@ -191,9 +192,9 @@ struct Desk {
     loops: JoinSet<()>,
 }
 
-/// The sockets of one address, watched by this worker.
+/// A UDP and a TCP socket of one address, watched by this worker.
 struct Seat {
-    bound: Arc<Bound>,
+    sockets: Arc<Sockets>,
     udp: Rc<UdpSeat>,
     tcp: Rc<TcpSeat>,
     is_served: bool,
@@ -244,24 +245,29 @@ impl Desk {
     /// Starts the loops of sockets that are not watched yet.
     fn open(&mut self, bounds: &[Arc<Bound>]) -> io::Result<()> {
         for bound in bounds {
-            if self.seats.iter().any(|seat| Arc::ptr_eq(&seat.bound, bound)) {
-                continue;
+            for sockets in bound.sockets(self.worker.index, self.worker.count) {
+                if !self.seats.iter().any(|seat| Arc::ptr_eq(&seat.sockets, sockets)) {
+                    self.open_one(bound, sockets)?;
+                }
             }
-            let seat = Seat {
-                bound: Arc::clone(bound),
-                udp: Rc::new(UdpSeat::new()),
-                tcp: Rc::new(TcpSeat::new()),
-                is_served: false,
-            };
-            let Some(sockets) = bound.sockets(self.worker.index) else { continue };
-            if let Some(socket) = &sockets.udp {
-                self.loops.spawn_local(udp::open(socket, bound, &self.worker, &seat.udp)?);
-            }
-            if let Some(socket) = &sockets.tcp {
-                self.loops.spawn_local(tcp::open(socket, bound, &self.worker, &seat.tcp)?);
-            }
-            self.seats.push(seat);
         }
+        Ok(())
+    }
+
+    fn open_one(&mut self, bound: &Arc<Bound>, sockets: &Arc<Sockets>) -> io::Result<()> {
+        let seat = Seat {
+            sockets: Arc::clone(sockets),
+            udp: Rc::new(UdpSeat::new()),
+            tcp: Rc::new(TcpSeat::new()),
+            is_served: false,
+        };
+        if let Some(socket) = &sockets.udp {
+            self.loops.spawn_local(udp::open(socket, bound, &self.worker, &seat.udp)?);
+        }
+        if let Some(socket) = &sockets.tcp {
+            self.loops.spawn_local(tcp::open(socket, bound, &self.worker, &seat.tcp)?);
+        }
+        self.seats.push(seat);
         Ok(())
     }
 
@@ -272,12 +278,25 @@ impl Desk {
             spawner: Arc::clone(&generation.spawner),
             worker: self.worker.index,
         });
+        let worker = Rc::clone(&self.worker);
+        let routes: Vec<_> = generation
+            .listeners
+            .iter()
+            .enumerate()
+            .map(|(listener, bound)| {
+                let route = Route::new(Arc::clone(&env), listener, Arc::clone(flight), &worker, bound);
+                (bound, Rc::new(route))
+            })
+            .collect();
         self.seats.retain_mut(|seat| {
-            let listener = generation.listeners.iter().position(|bound| Arc::ptr_eq(bound, &seat.bound));
-            if let Some(listener) = listener {
-                seat.serve(&Rc::new(Route::new(Arc::clone(&env), listener, Arc::clone(flight))));
+            let has_seat = |bound: &Bound| {
+                bound.sockets(worker.index, worker.count).any(|sockets| Arc::ptr_eq(sockets, &seat.sockets))
+            };
+            let route = routes.iter().find(|(bound, _)| has_seat(bound));
+            if let Some((_, route)) = route {
+                seat.serve(route);
             }
-            listener.is_some()
+            route.is_some()
         });
     }
 

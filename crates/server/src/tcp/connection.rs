@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use catena_core::{Arrival, Protocol, Query, Reply};
+use catena_core::{Arrival, Protocol, ProxyPolicy, Query, Reply};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -19,7 +19,9 @@ use super::frames::{Input, Output};
 use super::{Stage, TcpSeat};
 use crate::bind::Bound;
 use crate::exchange::{Exchange, serve_one};
-use crate::serve::{Message, Outcome, Ripe, Streaming, serve};
+use crate::limits::StreamLimits;
+use crate::proxy::{Found, read};
+use crate::serve::{Message, Outcome, Ripe, Route, Streaming, serve};
 use crate::worker::{IdleTicket, Worker};
 
 /// Nothing more is read while this much waits for the client, octets: one reply of the longest kind.
@@ -36,6 +38,11 @@ pub(crate) struct Connection {
     worker: Rc<Worker>,
     seat: Rc<TcpSeat>,
     stage: watch::Receiver<Stage>,
+    limits: StreamLimits,
+    /// A PROXY header may be what comes first.
+    awaited: Option<Awaited>,
+    /// How many messages were read.
+    messages: u64,
     input: Input,
     output: Output,
     /// What of the output the worker counts.
@@ -57,6 +64,13 @@ pub(crate) struct Connection {
     due: usize,
 }
 
+/// A PROXY header that may come.
+struct Awaited {
+    policy: ProxyPolicy,
+    /// What came by then is no header.
+    until: Instant,
+}
+
 /// The connection ends.
 struct Closed;
 
@@ -73,16 +87,25 @@ impl Connection {
         bound: &Arc<Bound>,
         worker: &Rc<Worker>,
         seat: &Rc<TcpSeat>,
+        route: &Route,
     ) -> Self {
         let local = stream.local_addr().unwrap_or_else(|_| bound.local_addr());
+        let peer = canonical(peer);
+        let policy = route.proxied.as_ref().map(|proxied| (proxied.protocol.policy)(peer.ip()));
+        let now = Instant::now();
+        let until = now + worker.limits.proxy_header_timeout;
+        let awaited = policy.filter(|policy| *policy != ProxyPolicy::Skip).map(|policy| Awaited { policy, until });
         Self {
             stream,
-            peer: canonical(peer),
+            peer,
             local: canonical(local),
             bound: Arc::clone(bound),
             worker: Rc::clone(worker),
             seat: Rc::clone(seat),
             stage: seat.closed.subscribe(),
+            limits: route.stream,
+            awaited,
+            messages: 0,
             input: Input::default(),
             output: Output::default(),
             queued: 0,
@@ -91,7 +114,7 @@ impl Connection {
             evict: Rc::new(Notify::new()),
             idle: None,
             is_at_end: false,
-            deadline: Instant::now() + worker.limits.read_timeout,
+            deadline: now + route.stream.read,
             is_writing: false,
             due: 0,
         }
@@ -101,13 +124,16 @@ impl Connection {
     pub(crate) async fn run(mut self) {
         let mut exchange = Exchange::new();
         loop {
+            if self.read_proxy_header().is_err() {
+                return;
+            }
             let served = self.serve_frames(&mut exchange, serve_one);
             if self.pull().is_err() || self.write().is_err() {
                 return;
             }
             // Writing may have made room for what had to wait.
             let may_pull = !self.streams.is_empty() && self.output.pending().len() < OUTPUT_OCTETS_MAX;
-            if may_pull || served == FRAMES_MAX || (self.input.has_frame() && self.has_room()) {
+            if may_pull || served == FRAMES_MAX || (self.has_frame() && self.has_room()) {
                 tokio::task::yield_now().await;
                 continue;
             }
@@ -123,11 +149,16 @@ impl Connection {
         F: Future<Output = (Query, Reply)> + 'static,
     {
         let Some(route) = self.seat.route() else { return 0 };
+        self.limits = route.stream;
         let mut served = 0;
         let mut reply = Vec::new();
-        while served < FRAMES_MAX && self.has_room() {
+        while served < FRAMES_MAX && self.awaited.is_none() && self.has_room() {
+            if self.has_read_all() {
+                break;
+            }
             let Some(octets) = self.input.next_frame() else { break };
             served += 1;
+            self.messages += 1;
             let arrival = Arrival {
                 client: self.peer,
                 local: self.local,
@@ -147,9 +178,45 @@ impl Connection {
         }
         // Who asks on does not get more time to take what is there.
         if served > 0 && !self.is_writing {
-            self.deadline = Instant::now() + self.worker.limits.idle_timeout;
+            self.deadline = Instant::now() + self.limits.idle;
         }
         served
+    }
+
+    /// Whether the connection had its share of messages; what else it sent is not looked at.
+    fn has_read_all(&mut self) -> bool {
+        let is_over = self.limits.messages_max.is_some_and(|most| self.messages >= most);
+        if is_over {
+            self.is_at_end = true;
+            self.input.clear();
+        }
+        is_over
+    }
+
+    /// Whether a message is there whole.
+    fn has_frame(&self) -> bool {
+        self.awaited.is_none() && self.input.has_frame()
+    }
+
+    /// Takes off the PROXY header that may come first, as soon as it is there or it is clear that there is none.
+    fn read_proxy_header(&mut self) -> Result<(), Closed> {
+        let Some(awaited) = &self.awaited else { return Ok(()) };
+        let policy = awaited.policy;
+        match read(self.input.pending()) {
+            Ok(Found::Partial(_)) if !self.is_at_end && Instant::now() < awaited.until => return Ok(()),
+            Ok(Found::Absent | Found::Partial(_)) => {}
+            Ok(Found::Header(_)) if policy == ProxyPolicy::Reject => return Err(Closed),
+            Ok(Found::Header(header)) => {
+                self.input.skip(header.len);
+                if let Some((source, destination)) = header.ends.filter(|_| policy == ProxyPolicy::Use) {
+                    (self.peer, self.local) = (source, destination);
+                }
+            }
+            // Whose header is wrong is nobody.
+            Err(_) => return Err(Closed),
+        }
+        self.awaited = None;
+        Ok(())
     }
 
     /// Takes the next message of the first stream, if the client took most of what came before. One message at a time, so that a client
@@ -205,19 +272,19 @@ impl Connection {
         Ok(())
     }
 
-    /// Gives the client [`write_timeout`](crate::Limits::write_timeout) for all that waits now, and again for what came since when it
+    /// Gives the client the time for writing for all that waits now, and again for what came since when it
     /// has taken that. A client that takes an octet now and then does not hold its connection with it.
     fn set_write_deadline(&mut self, taken: usize, queued: usize) {
-        let limits = self.worker.limits;
+        let limits = self.limits;
         if queued == 0 {
             if self.is_writing {
-                self.deadline = Instant::now() + limits.idle_timeout;
+                self.deadline = Instant::now() + limits.idle;
             }
             self.is_writing = false;
         } else if !self.is_writing || taken >= self.due {
             self.is_writing = true;
             self.due = queued;
-            self.deadline = Instant::now() + limits.write_timeout;
+            self.deadline = Instant::now() + limits.write;
         } else {
             self.due -= taken;
         }
@@ -226,15 +293,15 @@ impl Connection {
     /// Waits until there is something to do.
     async fn wait(&mut self) -> Result<(), Closed> {
         let is_closing = *self.stage.borrow() == Stage::Closed;
-        let is_reading = !self.is_at_end && !is_closing && !self.input.has_frame() && self.has_room();
-        let is_quiet =
-            self.waiting.is_empty() && self.streams.is_empty() && !self.is_writing && !self.input.has_frame();
+        let is_reading = !self.is_at_end && !is_closing && !self.has_frame() && self.has_room();
+        let is_quiet = self.waiting.is_empty() && self.streams.is_empty() && !self.is_writing && !self.has_frame();
         if is_quiet && (self.is_at_end || is_closing) {
             return Err(Closed);
         }
         self.idle = is_quiet.then(|| self.worker.rest(&self.evict));
         // Without queries in flight the client has to send, with replies pending it has to take.
         let has_deadline = is_quiet || self.is_writing;
+        let header = self.awaited.as_ref().map(|awaited| awaited.until).filter(|until| *until < self.deadline);
         tokio::select! {
             biased;
             Some(reply) = self.waiting.next(), if !self.waiting.is_empty() => {
@@ -244,7 +311,7 @@ impl Connection {
                     Ripe::Nothing => {}
                 }
                 if self.waiting.is_empty() && !self.is_writing {
-                    self.deadline = Instant::now() + self.worker.limits.idle_timeout;
+                    self.deadline = Instant::now() + self.limits.idle;
                 }
                 Ok(())
             }
@@ -258,7 +325,7 @@ impl Connection {
             () = self.worker.room.notified(), if !self.worker.has_room() => Ok(()),
             changed = self.stage.changed(), if !is_closing => changed.map_err(|_| Closed),
             () = self.evict.notified() => Err(Closed),
-            () = sleep_until(self.deadline), if has_deadline => Err(Closed),
+            () = sleep_until(header.unwrap_or(self.deadline)), if has_deadline => header.map(|_| ()).ok_or(Closed),
         }
     }
 

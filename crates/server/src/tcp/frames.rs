@@ -19,6 +19,21 @@ impl Input {
         self.octets.extend_from_slice(octets);
     }
 
+    /// What is there, frames or not.
+    pub(crate) fn pending(&self) -> &[u8] {
+        self.octets.get(self.at..).unwrap_or_default()
+    }
+
+    /// Leaves out the first octets of what is there.
+    pub(crate) fn skip(&mut self, octets: usize) {
+        self.at = (self.at + octets).min(self.octets.len());
+    }
+
+    /// Leaves out everything that is there.
+    pub(crate) fn clear(&mut self) {
+        self.skip(self.octets.len());
+    }
+
     /// Whether a frame is there whole.
     pub(crate) fn has_frame(&self) -> bool {
         self.frame_end().is_some()

@@ -126,7 +126,7 @@ impl Tcp {
         let Some(admission) = admission else { return };
         // Replies are small and wanted now; without it they come a little later.
         let _ = stream.set_nodelay(true);
-        let connection = Connection::new(stream, peer, &self.bound, &self.worker, &self.seat);
+        let connection = Connection::new(stream, peer, &self.bound, &self.worker, &self.seat, &route);
         connections.spawn_local(tokio::task::coop::unconstrained(async move {
             let _admitted = admission;
             connection.run().await;

@@ -1,16 +1,16 @@
 //! The receive loop of one UDP socket: a batch in, each query polled once in place, a batch out.
 
 mod batch;
+mod outbox;
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use catena_core::{Arrival, Protocol, Query, Reply};
@@ -19,10 +19,12 @@ use tokio::net::UdpSocket;
 use tokio::task::{spawn_local, yield_now};
 
 pub(crate) use batch::ask_for_destination;
-use batch::{BATCH_MAX, Datagram, Outgoing, Receiver, Sender};
+use batch::{Datagram, Outgoing, Receiver, Sender};
+use outbox::Outbox;
 
 use crate::bind::Bound;
 use crate::exchange::{Exchange, serve_one};
+use crate::proxy::Dropped;
 use crate::serve::{Message, Outcome, Ripe, Route, serve};
 use crate::worker::Worker;
 
@@ -38,33 +40,6 @@ pub(crate) struct UdpSeat {
     state: RefCell<Outbox>,
 }
 
-#[derive(Default)]
-struct Outbox {
-    replies: VecDeque<Outgoing>,
-    spare: Vec<Vec<u8>>,
-    /// Queries that wait, whose replies will come here.
-    waiting: usize,
-    waker: Option<Waker>,
-}
-
-impl Outbox {
-    fn put_back(&mut self, mut buffer: Vec<u8>) {
-        if self.spare.len() < BATCH_MAX {
-            buffer.clear();
-            buffer.shrink_to(KEEP_OCTETS_MAX);
-            self.spare.push(buffer);
-        }
-    }
-
-    /// Forgets the first replies, which are sent or cannot be, and keeps their buffers.
-    fn retire(&mut self, count: usize) {
-        for _ in 0..count {
-            let Some(reply) = self.replies.pop_front() else { return };
-            self.put_back(reply.octets);
-        }
-    }
-}
-
 impl UdpSeat {
     pub(crate) fn new() -> Self {
         Self { route: RefCell::new(None), is_closed: Cell::new(false), state: RefCell::new(Outbox::default()) }
@@ -72,6 +47,7 @@ impl UdpSeat {
 
     /// Reads for this route from the next batch on.
     pub(crate) fn serve(&self, route: Rc<Route>) {
+        self.state.borrow_mut().set_forgotten(route.forgotten.clone());
         *self.route.borrow_mut() = Some(route);
         self.wake();
     }
@@ -90,7 +66,7 @@ impl UdpSeat {
     }
 
     fn buffer(&self) -> Vec<u8> {
-        self.state.borrow_mut().spare.pop().unwrap_or_default()
+        self.state.borrow_mut().buffer()
     }
 
     fn put_back(&self, buffer: Vec<u8>) {
@@ -98,7 +74,7 @@ impl UdpSeat {
     }
 
     fn push(&self, reply: Outgoing) {
-        self.state.borrow_mut().replies.push_back(reply);
+        self.state.borrow_mut().push(reply);
     }
 }
 
@@ -168,16 +144,18 @@ impl Udp {
     fn poll_turn(&self, cx: &mut Context<'_>) -> Poll<Turn> {
         let is_reading = self.seat.route.borrow().is_some();
         let mut state = self.seat.state.borrow_mut();
-        if self.is_blocked {
-            // Not before the client-side queue has room is anything read again.
-            if self.socket.poll_send_ready(cx).is_ready() {
-                return Poll::Ready(Turn::Send);
-            }
-        } else if is_reading && self.socket.poll_recv_ready(cx).is_ready() {
-            return Poll::Ready(Turn::Read);
-        } else if !state.replies.is_empty() {
+        if self.is_blocked && self.socket.poll_send_ready(cx).is_ready() {
             return Poll::Ready(Turn::Send);
-        } else if self.seat.is_closed.get() && state.waiting == 0 {
+        }
+        // While the socket takes no replies, queries wait in the kernel; a queue that forgets takes newer ones in place of older ones.
+        let may_read = is_reading && (!self.is_blocked || state.forgets());
+        if may_read && self.socket.poll_recv_ready(cx).is_ready() {
+            return Poll::Ready(Turn::Read);
+        }
+        if !self.is_blocked && !state.is_empty() {
+            return Poll::Ready(Turn::Send);
+        }
+        if !self.is_blocked && self.seat.is_closed.get() && state.waiting == 0 {
             return Poll::Ready(Turn::End);
         }
         match &mut state.waker {
@@ -206,8 +184,8 @@ impl Udp {
         let received = route.env.clock.now();
         for datagram in (0..count).map_while(|index| receiver.datagram(index)) {
             // Nobody can be answered on port 0, and an address that is none is no client.
-            if let Some(client) = datagram.peer.filter(|peer| peer.port() != 0) {
-                self.take_on(&route, exchange, start, &datagram, client, received);
+            if let Some(peer) = datagram.peer.filter(|peer| peer.port() != 0) {
+                self.take_on(&route, exchange, start, &datagram, peer, received);
             }
         }
         Ok(())
@@ -219,11 +197,12 @@ impl Udp {
         exchange: &mut Exchange<F>,
         start: fn(Query) -> F,
         datagram: &Datagram<'_>,
-        client: SocketAddr,
+        peer: SocketAddr,
         received: Instant,
     ) where
         F: Future<Output = (Query, Reply)> + 'static,
     {
+        let Some((client, message)) = unwrapped(route, peer, datagram.octets, received) else { return };
         let bound = self.bound.local_addr();
         let source = datagram.destination;
         let arrival = Arrival {
@@ -233,12 +212,12 @@ impl Udp {
             transport: self.bound.addr().transport,
             listener: route.listener,
             received,
-            is_crowded: false,
+            is_crowded: self.seat.state.borrow().is_full(),
         };
         let mut octets = self.seat.buffer();
-        let message = Message { octets: datagram.octets, is_cut: datagram.is_cut, arrival };
+        let message = Message { octets: message, is_cut: datagram.is_cut, arrival };
         match serve(&self.worker, route, exchange, start, &message, &mut octets) {
-            Outcome::Reply => self.seat.push(Outgoing { octets, peer: client, source }),
+            Outcome::Reply => self.seat.push(Outgoing { octets, peer, source }),
             // A datagram carries no stream: `finish` refuses it.
             Outcome::Nothing | Outcome::Stream(_) => self.seat.put_back(octets),
             Outcome::Later(later) => {
@@ -246,7 +225,7 @@ impl Udp {
                 let waiting = Waits::new(&self.seat);
                 spawn_local(async move {
                     if let Ripe::Message(octets) = later.reply().await {
-                        waiting.seat.push(Outgoing { octets, peer: client, source });
+                        waiting.seat.push(Outgoing { octets, peer, source });
                     }
                 });
             }
@@ -258,14 +237,14 @@ impl Udp {
         self.is_blocked = false;
         loop {
             let mut state = self.seat.state.borrow_mut();
-            if state.replies.is_empty() {
+            if state.is_empty() {
                 return Ok(());
             }
             let (socket, sender) = (&self.socket, &mut self.sender);
-            let sent = socket.try_io(Interest::WRITABLE, || sender.send(socket.as_fd(), state.replies.iter()));
-            let done = match sent {
-                Ok(sent) => sent,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            let sent = state.send(|replies| socket.try_io(Interest::WRITABLE, || sender.send(socket.as_fd(), replies)));
+            match sent {
+                Ok(sent) => state.retire(sent),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.is_blocked = true;
                     return Ok(());
@@ -273,11 +252,29 @@ impl Udp {
                 // Memory is short: all of them would fail now, so all are kept.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM)) => return Err(error),
                 // Too long for the path, forbidden by a filter, no route to the client: this one only.
-                Err(_) => 1,
-            };
-            state.retire(done);
+                Err(_) => state.give_up(),
+            }
         }
     }
+}
+
+/// The client that a datagram comes from and the message in it; `None`: it is not served.
+fn unwrapped<'a>(
+    route: &Route,
+    peer: SocketAddr,
+    octets: &'a [u8],
+    received: Instant,
+) -> Option<(SocketAddr, &'a [u8])> {
+    let Some(proxied) = &route.proxied else { return Some((peer, octets)) };
+    let found = proxied.unwrap_datagram(peer, octets, received);
+    found
+        .inspect_err(|dropped| {
+            if !matches!(dropped, Dropped::HeaderOnly) && proxied.may_warn(received) {
+                let log = &route.env.instance.log;
+                log.warning(format_args!("dropping invalid Proxy Protocol packet from {peer}: {dropped}"));
+            }
+        })
+        .ok()
 }
 
 /// Errors after which the socket is fine: nothing to read, a signal, or news of an earlier datagram.
@@ -316,12 +313,12 @@ mod tests {
         let log = Log::new(Arc::new(NoLog));
         let addr = ListenAddr { transport: Transport::Dns, ip: Some([127, 0, 0, 1].into()), scope: None, port: 0 };
         let bound = Arc::new(crate::bind(&addr, 1, &log).unwrap());
-        let socket = bound.sockets(0).unwrap().udp.as_ref().unwrap();
+        let socket = bound.sockets(0, 1).next().unwrap().udp.as_ref().unwrap();
         let shed = Metrics::new().counter("shed", "shed", &["server", "reason"]);
         let mut udp = Udp {
             socket: UdpSocket::from_std(socket.try_clone().unwrap()).unwrap(),
             bound: Arc::clone(&bound),
-            worker: Rc::new(Worker::new(0, Limits::default(), log, shed)),
+            worker: Rc::new(Worker::new((0, 1), Limits::default(), log, shed)),
             seat: Rc::new(UdpSeat::new()),
             sender: Sender::new(false),
             is_blocked: false,
