@@ -36,7 +36,7 @@ pub(super) fn assemble(builder: Builder) -> Result<Zone, BuildError> {
         index,
         hasher,
     };
-    let apex_is_first = zone.nodes.len() > 0 && *zone.name(0) == *zone.apex;
+    let apex_is_first = !zone.nodes.is_empty() && *zone.name(0) == *zone.apex;
     let Some(&soa) = zone.set(0, Rtype::SOA).first().filter(|_| apex_is_first) else {
         return Err(BuildError::NoSoa(text_of(&zone.apex)));
     };
@@ -76,7 +76,7 @@ fn close_set(arena: &Arena, group: &mut Vec<u32>) {
     // Within a set the order of the file, as CoreDNS answers.
     group.sort_unstable_by_key(|at| (arena.entry(*at).rtype, *at));
     let is_soa = |at: &u32| arena.entry(*at).rtype == Rtype::SOA;
-    if let Some(&last) = group.iter().filter(|at| is_soa(at)).next_back() {
+    if let Some(&last) = group.iter().rfind(|at| is_soa(at)) {
         group.retain(|at| !is_soa(at) || *at == last);
     }
 }

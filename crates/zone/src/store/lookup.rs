@@ -4,6 +4,8 @@
 //! every name between the apex and a name of the zone is in the index, so a suffix that is there has all shorter ones there too.
 //! Nothing is allocated; names that are made on the way live on the stack.
 
+use std::ops::ControlFlow;
+
 use catena_core::name::{NAME_OCTETS_MAX, inline_from_wire};
 use catena_core::wire;
 use catena_core::{Answer, InlineName, LabelStarts, Rtype, Section};
@@ -282,11 +284,8 @@ impl Targets {
     }
 }
 
-/// Where the walk goes after a name.
-enum Step {
-    Done(Outcome),
-    On(NameBuffer),
-}
+/// Where the walk goes after a name: on to a target, or to its end.
+type Step = ControlFlow<Outcome, NameBuffer>;
 
 /// One look-up on its way.
 struct Lookup<'z, 'a> {
@@ -306,10 +305,10 @@ impl Lookup<'_, '_> {
         let Some(mut name) = NameBuffer::of([self.asked.lower, &[]]) else { return Outcome::NxDomain };
         for hop in 0..CHAIN_MAX {
             match self.step(&name, hop) {
-                Step::Done(outcome) => return outcome,
-                Step::On(target) if self.was_followed(target.wire()) => break,
-                Step::On(target) if !zone.holds(target.wire()) => return self.chase(&target),
-                Step::On(target) => name = target,
+                Step::Break(outcome) => return outcome,
+                Step::Continue(target) if self.was_followed(target.wire()) => break,
+                Step::Continue(target) if !zone.holds(target.wire()) => return self.chase(&target),
+                Step::Continue(target) => name = target,
             }
         }
         // A loop, or a chain that is too long: what there is.
@@ -323,9 +322,9 @@ impl Lookup<'_, '_> {
         match self.zone.place(lower, &labels, self.asked.qtype) {
             Place::Exact(node) => self.data(lower, &labels, node, None, hop),
             Place::Wildcard(node, encloser) => self.data(lower, &labels, node, Some(encloser), hop),
-            Place::Cut(node) => Step::Done(self.refer(node)),
+            Place::Cut(node) => Step::Break(self.refer(node)),
             Place::Dname(node, count) => self.substitute(lower, &labels, node, count),
-            Place::Missing(encloser) => Step::Done(self.deny(lower, &labels, encloser, hop)),
+            Place::Missing(encloser) => Step::Break(self.deny(lower, &labels, encloser, hop)),
         }
     }
 
@@ -362,16 +361,16 @@ impl Lookup<'_, '_> {
             None => zone.add_set(self.answer, Section::Answer, lower, all, qtype, dnssec_ok),
         };
         if !found {
-            return Step::Done(self.no_data(lower, labels, node, encloser, hop));
+            return Step::Break(self.no_data(lower, labels, node, encloser, hop));
         }
         if let Some(encloser) = encloser.filter(|_| dnssec_ok) {
             zone.prove_expansion(self.answer, lower, labels, encloser);
         }
         if let Some(&at) = alias {
-            return NameBuffer::of([zone.entry(at).rdata, &[]]).map_or(Step::Done(Outcome::Answered), Step::On);
+            return NameBuffer::of([zone.entry(at).rdata, &[]]).map_or(Step::Break(Outcome::Answered), Step::Continue);
         }
         self.close_positive(node, hop);
-        Step::Done(Outcome::Answered)
+        Step::Break(Outcome::Answered)
     }
 
     fn close_positive(&mut self, node: u32, hop: usize) {
@@ -443,25 +442,25 @@ impl Lookup<'_, '_> {
     fn substitute(&mut self, lower: &[u8], labels: &LabelStarts, node: u32, count: usize) -> Step {
         let zone = self.zone;
         let (owner, all) = (zone.name(node), zone.all(node));
-        let Some(&at) = zone.set_of(all, Rtype::DNAME).first() else { return Step::Done(Outcome::SelfMapped) };
+        let Some(&at) = zone.set_of(all, Rtype::DNAME).first() else { return Step::Break(Outcome::SelfMapped) };
         let entry = zone.entry(at);
         let prefix = labels.suffix_start(count).and_then(|end| lower.get(..end)).unwrap_or(&[]);
         let target = NameBuffer::of([prefix, entry.rdata]);
         let lower_target = target.clone().map(NameBuffer::lower);
         if lower_target.as_ref().is_some_and(|target| target.wire() == lower) {
-            return Step::Done(Outcome::SelfMapped);
+            return Step::Break(Outcome::SelfMapped);
         }
         // Only one DNAME is allowed (RFC 6672 section 2.4); its signatures are those of the set.
         self.answer.push_wire(Section::Answer, owner, Rtype::DNAME, zone.class, entry.ttl, entry.rdata);
         if self.asked.dnssec_ok {
             zone.add_signatures(self.answer, Section::Answer, owner, all, Rtype::DNAME);
         }
-        let (Some(target), Some(lower_target)) = (target, lower_target) else { return Step::Done(Outcome::TooLong) };
+        let (Some(target), Some(lower_target)) = (target, lower_target) else { return Step::Break(Outcome::TooLong) };
         self.answer.push_wire(Section::Answer, lower, Rtype::CNAME, zone.class, entry.ttl, target.wire());
         if self.asked.qtype == Rtype::CNAME {
             zone.add_ns(self.answer, self.asked.dnssec_ok);
-            return Step::Done(Outcome::Answered);
+            return Step::Break(Outcome::Answered);
         }
-        Step::On(lower_target)
+        Step::Continue(lower_target)
     }
 }

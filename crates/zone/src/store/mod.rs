@@ -15,8 +15,12 @@ mod assemble;
 mod builder;
 mod canonical;
 mod denial;
+mod difference;
+mod journal;
 mod lookup;
 mod nsec3;
+mod outgoing;
+mod shared;
 mod zone;
 
 #[cfg(test)]
@@ -24,5 +28,8 @@ mod tests;
 
 pub use arena::ZONE_OCTETS_MAX;
 pub use builder::{BuildError, Builder, NSEC3_ITERATIONS_MAX, Taken, ZONE_RECORDS_MAX};
+pub use difference::{Difference, RecordList};
+pub use journal::{JOURNAL_DIFFERENCES_MAX, JOURNAL_OCTETS_MAX, Journal, is_newer};
 pub use lookup::{ADDITIONAL_TARGETS_MAX, Asked, CHAIN_MAX, Found, Outcome};
+pub use shared::{SharedZone, Snapshot};
 pub use zone::{NameView, Zone};

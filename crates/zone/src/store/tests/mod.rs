@@ -5,3 +5,4 @@ mod building;
 mod kit;
 mod model;
 mod proofs;
+mod versions;

@@ -1,0 +1,246 @@
+//! What changed between two versions of a zone.
+
+use std::cmp::Ordering;
+
+use catena_core::{Class, LabelStarts, RecordRef, Rtype};
+
+use super::builder::{BuildError, Builder};
+use super::canonical;
+use super::zone::{Nodes, Zone};
+
+/// Length of the owner, type, class, TTL and length of the rdata in front of a record of a list.
+const HEAD_OCTETS: usize = 11;
+
+/// Records one after the other, each with its owner.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordList {
+    octets: Vec<u8>,
+    len: usize,
+}
+
+impl RecordList {
+    /// Appends a record. One with an owner of more than 255 octets or rdata of more than 65535 is none and is left out.
+    pub fn push(&mut self, record: RecordRef<'_>) {
+        let (Ok(owner_len), Ok(rdata_len)) = (u8::try_from(record.owner.len()), u16::try_from(record.rdata.len()))
+        else {
+            return;
+        };
+        self.octets.push(owner_len);
+        self.octets.extend_from_slice(&record.rtype.to_int().to_le_bytes());
+        self.octets.extend_from_slice(&record.class.to_int().to_le_bytes());
+        self.octets.extend_from_slice(&record.ttl.to_le_bytes());
+        self.octets.extend_from_slice(&rdata_len.to_le_bytes());
+        self.octets.extend_from_slice(record.owner);
+        self.octets.extend_from_slice(record.rdata);
+        self.len += 1;
+    }
+
+    /// How many records there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no record.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The octets that the list holds.
+    #[must_use]
+    pub fn octets_len(&self) -> usize {
+        self.octets.len()
+    }
+
+    /// The records in their order.
+    pub fn iter(&self) -> impl Iterator<Item = RecordRef<'_>> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let (record, next) = self.at(at)?;
+            at = next;
+            Some(record)
+        })
+    }
+
+    /// The record at an offset, and the offset of the next one.
+    pub(super) fn at(&self, at: usize) -> Option<(RecordRef<'_>, usize)> {
+        let (head, rest) = self.octets.get(at..)?.split_first_chunk::<HEAD_OCTETS>()?;
+        let owner_len = usize::from(head[0]);
+        let rdata_len = usize::from(u16::from_le_bytes([head[9], head[10]]));
+        let record = RecordRef {
+            owner: rest.get(..owner_len)?,
+            rtype: Rtype::from_int(u16::from_le_bytes([head[1], head[2]])),
+            class: Class::from_int(u16::from_le_bytes([head[3], head[4]])),
+            ttl: u32::from_le_bytes([head[5], head[6], head[7], head[8]]),
+            rdata: rest.get(owner_len..owner_len + rdata_len)?,
+        };
+        Some((record, at + HEAD_OCTETS + owner_len + rdata_len))
+    }
+}
+
+/// The records that one version of a zone has and the next has not, and the other way round: one step of an IXFR (RFC 1995 section 4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The serial number of the older version.
+    pub from: u32,
+    /// The serial number of the newer version.
+    pub to: u32,
+    /// The older SOA record, then the records that went away.
+    pub removed: RecordList,
+    /// The newer SOA record, then the records that came.
+    pub added: RecordList,
+}
+
+impl Difference {
+    /// Compares two versions of a zone. A record whose TTL changed goes away and comes.
+    #[must_use]
+    pub fn between(old: &Zone, new: &Zone) -> Self {
+        let mut difference =
+            Self { from: old.serial(), to: new.serial(), removed: RecordList::default(), added: RecordList::default() };
+        difference.removed.push(old.soa());
+        difference.added.push(new.soa());
+        difference.merge(old, &old.nodes, new, &new.nodes);
+        difference.merge(old, &old.hashed, new, &new.hashed);
+        difference
+    }
+
+    /// Whether both versions have the same serial number and the same records: the lists have no more than the SOA.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.from == self.to && self.removed.len() <= 1 && self.added.len() <= 1
+    }
+
+    /// The octets that it holds.
+    #[must_use]
+    pub fn octets_len(&self) -> usize {
+        self.removed.octets_len() + self.added.octets_len()
+    }
+
+    /// The newer version, made from the older one.
+    ///
+    /// # Errors
+    /// The newer version would be no zone.
+    pub fn apply(&self, old: &Zone) -> Result<Zone, BuildError> {
+        old.with(self.removed.iter(), self.added.iter())
+    }
+
+    /// Goes along the names of both versions at once, as both are in the same order.
+    fn merge(&mut self, old: &Zone, old_nodes: &Nodes, new: &Zone, new_nodes: &Nodes) {
+        let (mut old_at, mut new_at) = (0, 0);
+        let old_side = |node: u32| Side::of(old, old_nodes, node);
+        let new_side = |node: u32| Side::of(new, new_nodes, node);
+        loop {
+            match (old_side(old_at), new_side(new_at)) {
+                (None, None) => return,
+                (Some(gone), None) => (old_at, _) = (old_at + 1, gone.all(&mut self.removed)),
+                (None, Some(come)) => (new_at, _) = (new_at + 1, come.all(&mut self.added)),
+                (Some(gone), Some(come)) => match gone.compare(&come) {
+                    Ordering::Less => (old_at, _) = (old_at + 1, gone.all(&mut self.removed)),
+                    Ordering::Greater => (new_at, _) = (new_at + 1, come.all(&mut self.added)),
+                    Ordering::Equal => {
+                        self.compare_sets(&gone, &come);
+                        (old_at, new_at) = (old_at + 1, new_at + 1);
+                    }
+                },
+            }
+        }
+    }
+
+    /// Compares the records of one name.
+    fn compare_sets(&mut self, old: &Side<'_>, new: &Side<'_>) {
+        let (gone, come) = (old.sorted(), new.sorted());
+        let key = |record: &RecordRef<'_>| (record.rtype, record.ttl);
+        let (mut gone, mut come) = (gone.into_iter().peekable(), come.into_iter().peekable());
+        loop {
+            let order = match (gone.peek(), come.peek()) {
+                (None, None) => return,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(mine), Some(other)) => (key(mine), mine.rdata).cmp(&(key(other), other.rdata)),
+            };
+            if order.is_le()
+                && let Some(record) = gone.next()
+                && order.is_lt()
+            {
+                self.removed.push(record);
+            }
+            if order.is_ge()
+                && let Some(record) = come.next()
+                && order.is_gt()
+            {
+                self.added.push(record);
+            }
+        }
+    }
+}
+
+/// One name of one version.
+struct Side<'a> {
+    zone: &'a Zone,
+    owner: &'a [u8],
+    records: &'a [u32],
+}
+
+impl<'a> Side<'a> {
+    fn of(zone: &'a Zone, nodes: &Nodes, node: u32) -> Option<Self> {
+        if node as usize >= nodes.len() {
+            return None;
+        }
+        let records = zone.records.get(nodes.range(node)).unwrap_or(&[]);
+        Some(Self { zone, owner: zone.arena.name(nodes.name(node)), records })
+    }
+
+    fn compare(&self, other: &Self) -> Ordering {
+        if self.owner == other.owner {
+            return Ordering::Equal;
+        }
+        canonical::compare(self.owner, &LabelStarts::of(self.owner), other.owner, &LabelStarts::of(other.owner))
+    }
+
+    /// The records but for the SOA, which stands in front of the lists.
+    fn records(&self) -> impl Iterator<Item = RecordRef<'a>> {
+        let (zone, owner) = (self.zone, self.owner);
+        let records = self.records.iter().map(move |at| zone.record_with(owner, *at));
+        records.filter(|record| record.rtype != Rtype::SOA)
+    }
+
+    fn sorted(&self) -> Vec<RecordRef<'a>> {
+        let mut records: Vec<_> = self.records().collect();
+        records.sort_unstable_by_key(|record| (record.rtype, record.ttl, record.rdata));
+        records
+    }
+
+    fn all(&self, into: &mut RecordList) {
+        self.records().for_each(|record| into.push(record));
+    }
+}
+
+impl Zone {
+    /// Another version of this zone: without some records, whatever their TTL, and with others. A new SOA record takes the place of the old one.
+    ///
+    /// # Errors
+    /// The result would be no zone.
+    pub fn with<'a>(
+        &self,
+        removed: impl Iterator<Item = RecordRef<'a>>,
+        added: impl Iterator<Item = RecordRef<'a>>,
+    ) -> Result<Self, BuildError> {
+        let mut gone: Vec<(Vec<u8>, Rtype, &[u8])> =
+            removed.map(|record| (record.owner.to_ascii_lowercase(), record.rtype, record.rdata)).collect();
+        gone.sort_unstable();
+        let mut builder = Builder::new(&self.apex);
+        for record in self.records() {
+            let key = (record.owner, record.rtype, record.rdata);
+            let found = gone.binary_search_by(|(owner, rtype, rdata)| (owner.as_slice(), *rtype, *rdata).cmp(&key));
+            // The old SOA record gives way to a newer one by coming before it.
+            if found.is_err() || record.rtype == Rtype::SOA {
+                builder.push(record)?;
+            }
+        }
+        for record in added {
+            builder.push(record)?;
+        }
+        builder.finish()
+    }
+}
