@@ -5,6 +5,7 @@ pub mod address;
 pub mod duration;
 pub mod expr;
 pub mod number;
+pub mod os;
 pub mod quote;
 pub mod regexp;
 pub mod resolvconf;

@@ -23,6 +23,7 @@ mod tasks;
 mod watch;
 
 pub use banner::{version_lines, zone_lines};
+pub use catena_gocompat::os::error_text as go_error;
 pub use catena_server::{Parallelism, available_workers, install_panic_hook};
 #[cfg(feature = "kubernetes")]
 pub use configmap::{Address, ConfigMapSource, START_MAX};
@@ -32,5 +33,5 @@ pub use process::{EXIT_ENDED, EXIT_FATAL, EXIT_FORCED, ProcessExit, ProcessOptio
 pub use server::{DRAIN_LIMIT, Facts, Options, Server};
 pub use sink::{BUFFER_OCTETS_MAX, FLUSH_LIMIT, Format, Output, go_date};
 pub use source::{DEFAULT_FILE, Source, Text, built_in};
-pub use system::{Disk, FILE_OCTETS_MAX, HostInterfaces, SystemClock, go_error};
+pub use system::{Disk, FILE_OCTETS_MAX, HostInterfaces, SystemClock};
 pub use tasks::{TASKS_MAX, Tasks};

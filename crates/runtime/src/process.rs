@@ -10,10 +10,10 @@ use catena_core::{Exit, Level, Log, LogSink};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::banner::{version_lines, zone_lines};
+use crate::go_error;
 use crate::load::Failure;
 use crate::server::{Options, Server, listens};
 use crate::sink::Output;
-use crate::go_error;
 
 /// The exit code of a server that was told to end and did, and of one that has nothing to listen on.
 pub const EXIT_ENDED: u8 = 0;

@@ -14,12 +14,12 @@ use prometheus::{CounterVec, GaugeVec};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Notify};
 
+use crate::go_error;
 use crate::http::{Prepared, SideHttp};
 use crate::live::LiveContext;
 use crate::load::{Failure, Loaded, load};
 use crate::services::{Services, Surroundings};
 use crate::source::{Source, Text};
-use crate::system::go_error;
 use crate::tasks::Tasks;
 
 /// How long queries of an instance that was replaced, or of a server that ends, may take to finish.

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use catena_core::corefile::{SOURCE_BYTES_MAX, decode};
 
+use crate::go_error;
 use crate::live::LiveSource;
 use crate::load::Failure;
-use crate::system::{go_error, read_bounded};
+use crate::system::read_bounded;
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "Corefile";

@@ -84,29 +84,10 @@ impl Interfaces for HostInterfaces {
     }
 }
 
-/// An error of the system in Go's words: `no such file or directory` for `No such file or directory (os error 2)`.
-#[must_use]
-pub fn go_error(error: &io::Error) -> String {
-    let text = error.to_string();
-    let bare = text.split(" (os error").next().unwrap_or(&text);
-    let mut letters = bare.chars();
-    match letters.next() {
-        Some(first) if error.raw_os_error().is_some() => first.to_lowercase().chain(letters).collect(),
-        _ => text,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
-
-    #[test]
-    fn errors_of_the_system_read_as_in_go() {
-        let missing = std::fs::read("/nowhere/at/all").unwrap_err();
-        assert_eq!(go_error(&missing), "no such file or directory");
-        assert_eq!(go_error(&io::Error::other("Custom")), "Custom");
-    }
 
     #[test]
     fn a_file_at_the_limit_is_read_and_one_beyond_is_not() {

@@ -8,7 +8,7 @@ use catena_core::Log;
 use catena_gocompat::address::split_host_port;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::system::go_error;
+use crate::go_error;
 
 /// How long the look-up of a host name in an address may take.
 pub const LOOKUP_LIMIT: Duration = Duration::from_secs(5);

@@ -1,9 +1,11 @@
 //! Zones at work: loaded from files, found by name, asked by queries. What `file`, `auto` and `secondary` have in common.
 
 mod answer;
+mod file;
 mod load;
 mod map;
 
 pub use answer::serve;
+pub use file::{Checked, ZONE_FILE_OCTETS_MAX, ZoneFile};
 pub use load::{LoadError, load};
-pub use map::ZoneMap;
+pub use map::{ZONES_MAX, ZoneMap};

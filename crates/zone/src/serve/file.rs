@@ -1,0 +1,242 @@
+//! A zone that lives in a file, read again when the file changes.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwapOption;
+use catena_core::name::Zone as ZoneName;
+
+use super::load::{LoadError, load};
+use crate::Zone;
+use crate::zonefile::{Include, Included};
+
+/// The most octets of one zone file, those that it includes not counted.
+pub const ZONE_FILE_OCTETS_MAX: u64 = 8 << 30;
+
+/// What tells a changed file from an unchanged one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp {
+    path: PathBuf,
+    modified: Option<SystemTime>,
+    octets: u64,
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let found = std::fs::metadata(path).ok()?;
+        Some(Self { path: path.to_owned(), modified: found.modified().ok(), octets: found.len() })
+    }
+
+    fn is_current(&self) -> bool {
+        Self::of(&self.path).as_ref() == Some(self)
+    }
+}
+
+/// What a look at the file came to.
+#[derive(Debug)]
+pub enum Checked {
+    /// The file, and those that it includes, are what they were, or the serial is.
+    Unchanged,
+    /// There is a new zone.
+    Loaded(Arc<Zone>),
+    /// The file cannot be read.
+    Unreadable(io::Error),
+    /// The file is no zone any more; the zone that was served still is.
+    Broken(LoadError),
+}
+
+/// A zone and the file that it is read from.
+#[derive(Debug)]
+pub struct ZoneFile {
+    name: ZoneName,
+    path: PathBuf,
+    /// Any change counts, not only one of the serial.
+    by_mtime: bool,
+    current: ArcSwapOption<Zone>,
+    /// The files that were read last, whether they made a zone or not.
+    seen: Mutex<Vec<Stamp>>,
+}
+
+impl ZoneFile {
+    /// A zone that is not read yet. With `by_mtime` a changed file counts whatever its serial.
+    #[must_use]
+    pub fn new(name: ZoneName, path: PathBuf, by_mtime: bool) -> Self {
+        Self { name, path, by_mtime, current: ArcSwapOption::empty(), seen: Mutex::new(Vec::new()) }
+    }
+
+    /// The zone's name.
+    #[must_use]
+    pub fn name(&self) -> &ZoneName {
+        &self.name
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The zone as it was last read; `None` until that worked once.
+    #[must_use]
+    pub fn current(&self) -> arc_swap::Guard<Option<Arc<Zone>>> {
+        self.current.load()
+    }
+
+    /// Reads the file if it, or one that it includes, changed since the last look. A zone with the serial of the one before stays what it
+    /// was (CoreDNS: plugin/file), unless any change counts.
+    pub fn check(&self) -> Checked {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if !seen.is_empty() && seen.iter().all(Stamp::is_current) {
+            return Checked::Unchanged;
+        }
+        let stamps = Watching::default();
+        // Looked at first, so that a change while it is read is seen next time.
+        let own = Stamp::of(&self.path);
+        let octets = match read_file(&self.path) {
+            Ok(octets) => octets,
+            Err(error) => {
+                seen.clear();
+                return Checked::Unreadable(error);
+            }
+        };
+        let loaded = load(&octets, &self.path.to_string_lossy(), &self.name, &stamps);
+        *seen = own.into_iter().chain(stamps.0.into_inner()).collect();
+        match loaded {
+            Err(error) => Checked::Broken(error),
+            Ok(zone) if !self.by_mtime && self.serial() == Some(zone.serial()) => Checked::Unchanged,
+            Ok(zone) => {
+                let zone = Arc::new(zone);
+                self.current.store(Some(Arc::clone(&zone)));
+                Checked::Loaded(zone)
+            }
+        }
+    }
+
+    fn serial(&self) -> Option<u32> {
+        self.current.load().as_ref().map(|zone| zone.serial())
+    }
+}
+
+/// Reads a regular file; opening a pipe would wait for whoever writes to it.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let found = std::fs::metadata(path)?;
+    if found.is_dir() {
+        return Err(io::Error::from(io::ErrorKind::IsADirectory));
+    }
+    if !found.is_file() && path != Path::new("/dev/null") {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let mut octets = Vec::with_capacity(usize::try_from(found.len().min(ZONE_FILE_OCTETS_MAX)).unwrap_or(0));
+    File::open(path)?.take(ZONE_FILE_OCTETS_MAX + 1).read_to_end(&mut octets)?;
+    if octets.len() as u64 > ZONE_FILE_OCTETS_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "file too large"));
+    }
+    Ok(octets)
+}
+
+/// Finds included files on the disk and remembers which they were.
+#[derive(Default)]
+struct Watching(RefCell<Vec<Stamp>>);
+
+impl Include for Watching {
+    fn read(&self, path: &str, from: &str) -> Result<Included, String> {
+        let whole = Path::new(from).parent().unwrap_or(Path::new("")).join(path);
+        self.0.borrow_mut().extend(Stamp::of(&whole));
+        let file = whole.to_string_lossy().into_owned();
+        match read_file(&whole) {
+            Ok(octets) => Ok(Included { file, octets }),
+            Err(error) => Err(format!("cannot read '{file}': {error}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    fn write(path: &Path, serial: u32, rest: &str) {
+        std::fs::write(path, format!("@ 60 IN SOA ns admin {serial} 7200 3600 1209600 300\n{rest}")).unwrap();
+    }
+
+    fn zone_file(dir: &tempfile::TempDir, by_mtime: bool) -> (PathBuf, ZoneFile) {
+        let path = dir.path().join("db.example.org");
+        write(&path, 1, "a 60 IN A 192.0.2.1\n");
+        let zone = ZoneFile::new(ZoneName::parse("example.org").unwrap(), path.clone(), by_mtime);
+        assert!(matches!(zone.check(), Checked::Loaded(_)));
+        (path, zone)
+    }
+
+    fn records(zone: &ZoneFile) -> usize {
+        zone.current().as_ref().unwrap().len()
+    }
+
+    #[test]
+    fn a_file_counts_when_its_serial_changes_in_either_direction() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, zone) = zone_file(&dir, false);
+        assert!(matches!(zone.check(), Checked::Unchanged));
+        write(&path, 1, "");
+        assert!(matches!(zone.check(), Checked::Unchanged), "the serial is the same");
+        write(&path, 0, "");
+        assert!(matches!(zone.check(), Checked::Loaded(_)));
+        assert_eq!(records(&zone), 1);
+    }
+
+    #[test]
+    fn any_change_counts_if_so_wanted_and_no_change_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, zone) = zone_file(&dir, true);
+        assert!(matches!(zone.check(), Checked::Unchanged));
+        write(&path, 1, "a 60 IN A 192.0.2.1\nb 60 IN A 192.0.2.2\n");
+        assert!(matches!(zone.check(), Checked::Loaded(_)));
+    }
+
+    #[test]
+    fn a_broken_file_is_told_once_and_the_zone_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, zone) = zone_file(&dir, false);
+        write(&path, 2, "b 60 IN A 192.0.2.300\n");
+        assert!(matches!(zone.check(), Checked::Broken(LoadError::Parse { .. })));
+        assert!(matches!(zone.check(), Checked::Unchanged));
+        assert_eq!(records(&zone), 2);
+    }
+
+    #[test]
+    fn a_file_that_is_gone_and_comes_back_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, zone) = zone_file(&dir, false);
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(zone.check(), Checked::Unreadable(_)));
+        write(&path, 2, "");
+        assert!(matches!(zone.check(), Checked::Loaded(_)));
+    }
+
+    #[test]
+    fn a_change_of_an_included_file_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, zone) = zone_file(&dir, true);
+        let part = dir.path().join("part");
+        std::fs::write(&part, "b 60 IN A 192.0.2.2\n").unwrap();
+        write(&path, 2, "$INCLUDE part\n");
+        assert!(matches!(zone.check(), Checked::Loaded(_)));
+        std::fs::write(&part, "b 60 IN A 192.0.2.2\nc 60 IN A 192.0.2.3\n").unwrap();
+        assert!(matches!(zone.check(), Checked::Loaded(_)));
+        assert_eq!(records(&zone), 3);
+    }
+
+    #[test]
+    fn a_directory_and_a_pipe_are_no_zone_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let zone = ZoneFile::new(ZoneName::parse("example.org").unwrap(), dir.path().to_owned(), false);
+        assert!(matches!(zone.check(), Checked::Unreadable(_)));
+        let pipe = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let zone = ZoneFile::new(ZoneName::parse("example.org").unwrap(), pipe, false);
+        assert!(matches!(zone.check(), Checked::Unreadable(_)));
+    }
+}
