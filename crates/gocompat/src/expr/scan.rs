@@ -56,6 +56,7 @@ fn tokens(source: &str) -> Vec<Token<'_>> {
                 (Some(Kind::Name), word)
             }
             '.' if rest.starts_with("..") => (Some(Kind::Symbol), 2),
+            '|' if rest.starts_with("||") => (Some(Kind::Symbol), 2),
             '?' if rest.starts_with("?.") || rest.starts_with("??") => (Some(Kind::Symbol), 2),
             c => (Some(Kind::Symbol), c.len_utf8()),
         };

@@ -68,6 +68,11 @@ fn labels_that_are_written_out_are_known() {
 }
 
 #[test]
+fn a_call_behind_an_or_is_not_piped_into() {
+    assert_eq!(run("type() == 'A' || type() == 'MX' or type() == type()"), Ok(Value::Bool(true)));
+}
+
+#[test]
 fn results_keep_their_kind() {
     assert_eq!(run("size() + 1").unwrap().as_int(), Some(30));
     assert_eq!(run("'a' + name()").unwrap().as_text(), Some("at1.example."));
