@@ -19,6 +19,7 @@ stock! {
     "order" catena_plugin_order,
     "root" catena_plugin_root,
     "metadata" catena_plugin_metadata,
+    "cancel" catena_plugin_cancel,
     "reload" catena_plugin_reload,
     "nsid" catena_plugin_nsid,
     "bufsize" catena_plugin_bufsize,
@@ -29,12 +30,14 @@ stock! {
     "prometheus" catena_plugin_prometheus,
     "errors" catena_plugin_errors,
     "log" catena_plugin_log,
+    "local" catena_plugin_local,
     "any" catena_plugin_any,
     "chaos" catena_plugin_chaos,
     "loadbalance" catena_plugin_loadbalance,
     "ratelimit" catena_plugin_ratelimit,
     "filter" catena_plugin_filter,
     "cache" catena_plugin_cache,
+    "acl" catena_plugin_acl,
     "header" catena_plugin_header,
     "minimal" catena_plugin_minimal,
     "template" catena_plugin_template,
@@ -44,7 +47,9 @@ stock! {
     "forward" catena_plugin_forward,
     "whoami" catena_plugin_whoami,
 }
+    "erratic" catena_plugin_erratic,
 
+    "view" catena_plugin_view,
 /// Every directive of CoreDNS 1.14.7, in order: what tells a directive that this build lacks from one that nobody knows.
 pub const COREDNS_DIRECTIVES: [&str; 60] = [
     "root",
