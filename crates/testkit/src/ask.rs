@@ -30,6 +30,8 @@ pub struct Ask {
     pub edns: Option<(u16, bool, Vec<u8>)>,
     /// The message's id.
     pub id: u16,
+    /// The serials of SOA records in the authority section.
+    pub serials: Vec<u32>,
 }
 
 impl Ask {
@@ -53,6 +55,7 @@ impl Ask {
             flags: catena_core::flags::RD,
             edns: None,
             id: 4711,
+            serials: Vec::new(),
         }
     }
 
@@ -87,6 +90,13 @@ impl Ask {
         self
     }
 
+    /// With a SOA record of this serial in the authority section: what the client of a transfer has (RFC 1995 section 3).
+    #[must_use]
+    pub fn serial(mut self, serial: u32) -> Self {
+        self.serials.push(serial);
+        self
+    }
+
     /// With these header flags besides the opcode.
     #[must_use]
     pub fn flags(mut self, flags: u16) -> Self {
@@ -99,13 +109,20 @@ impl Ask {
     pub fn message(&self) -> Vec<u8> {
         let name = if self.name == "." { Name::root_vec() } else { Name::vec_from_str(&self.name).expect("a name") };
         let mut message = Vec::new();
-        let counts = [1u16, 0, 0, u16::from(self.edns.is_some())];
+        let authority = u16::try_from(self.serials.len()).expect("few serials");
+        let counts = [1u16, 0, authority, u16::from(self.edns.is_some())];
         for number in [self.id, self.flags].into_iter().chain(counts) {
             message.extend_from_slice(&number.to_be_bytes());
         }
         message.extend_from_slice(name.as_slice());
         message.extend_from_slice(&self.qtype.to_int().to_be_bytes());
         message.extend_from_slice(&self.qclass.to_int().to_be_bytes());
+        for serial in &self.serials {
+            // The name asked, type SOA, class IN, TTL 0, two root names, five numbers of which the first is the serial.
+            message.extend_from_slice(&[0xc0, 12, 0, 6, 0, 1, 0, 0, 0, 0, 0, 22, 0, 0]);
+            message.extend_from_slice(&serial.to_be_bytes());
+            message.extend_from_slice(&[0; 16]);
+        }
         if let Some((size, dnssec_ok, options)) = &self.edns {
             message.extend_from_slice(&[0, 0, 41]);
             message.extend_from_slice(&size.to_be_bytes());

@@ -28,6 +28,6 @@ pub use message::write_question;
 pub use metrics::ProxyMetrics;
 pub use policy::{Order, Policy, PolicyKind};
 pub use pool::{IDLE_MAX, IN_FLIGHT_MAX, WORKERS_MAX};
-pub use single::{LOOKUP_ADDRESSES_MAX, exchange_udp, lookup_addresses};
+pub use single::{LOOKUP_ADDRESSES_MAX, exchange_udp, exchange_udp_from, lookup_addresses};
 pub use tls::{TlsClient, TlsError};
 pub use upstream::{Ask, Options, Upstream, WRITE_TIMEOUT};

@@ -26,7 +26,11 @@ pub async fn exchange_udp(peer: SocketAddr, message: &[u8], limit: Duration) -> 
     exchange_udp_from(None, peer, message, limit).await
 }
 
-pub(crate) async fn exchange_udp_from(
+/// As [`exchange_udp`], from an address of this host.
+///
+/// # Errors
+/// As [`exchange_udp`]; an address that is not this host's.
+pub async fn exchange_udp_from(
     source: Option<IpAddr>,
     peer: SocketAddr,
     message: &[u8],
