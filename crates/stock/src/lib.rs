@@ -41,6 +41,7 @@ stock! {
     "header" catena_plugin_header,
     "minimal" catena_plugin_minimal,
     "template" catena_plugin_template,
+    "transfer" catena_plugin_transfer,
     "hosts" catena_plugin_hosts,
     "kubernetes" catena_plugin_kubernetes,
     "loop" catena_plugin_loop,

@@ -1,0 +1,130 @@
+//! Secondaries on loopback that are told of changes.
+
+use std::net::UdpSocket;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use catena_core::{Notifier, PluginDef};
+use catena_testkit::{Kit, Recipe};
+
+use super::{PLUGIN, ZONE};
+
+/// `changed ZONE`: tells of a change of the zone when the instance serves.
+const CHANGED: PluginDef = PluginDef::new("changed", |cx| {
+    use std::sync::{Arc, OnceLock};
+
+    use catena_core::{OwnedName, Service, StartContext, async_trait, name};
+
+    struct Changed(OwnedName, OnceLock<Arc<dyn Notifier>>);
+
+    #[async_trait]
+    impl Service for Changed {
+        async fn serving(&self, _: &StartContext<'_>) {
+            self.1.get().unwrap().notify(self.0.for_slice());
+        }
+    }
+
+    let mut words = cx.cursor();
+    words.next();
+    let changed = Arc::new(Changed(name::owned(words.one_arg()?).unwrap(), OnceLock::new()));
+    cx.service(Arc::<Changed>::clone(&changed));
+    cx.on_linked(move |linked| {
+        drop(changed.1.set(linked.offers::<dyn Notifier>().next().unwrap().1));
+        Ok(())
+    });
+    Ok(())
+});
+
+/// A secondary that replies with these codes, one after the other, `None` being no reply; then it goes.
+struct Secondary {
+    addr: String,
+    messages: Receiver<(Vec<u8>, String)>,
+}
+
+impl Secondary {
+    fn new(codes: &[u8]) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let addr = socket.local_addr().unwrap().to_string();
+        let (sender, messages) = channel();
+        let codes = codes.to_vec();
+        std::thread::spawn(move || {
+            for code in codes {
+                let mut buffer = [0; 512];
+                let Ok((len, from)) = socket.recv_from(&mut buffer) else { return };
+                sender.send((buffer[..len].to_vec(), from.ip().to_string())).unwrap();
+                buffer[2] |= 0x80;
+                buffer[3] = code;
+                socket.send_to(&buffer[..len], from).unwrap();
+            }
+        });
+        Self { addr, messages }
+    }
+}
+
+fn kit(body: &str) -> Kit {
+    let corefile = format!(". {{\n debug\n {body}\n}}\n");
+    const DEBUG: PluginDef = PluginDef::new("debug", |cx| {
+        cx.block_settings().debug = true;
+        Ok(())
+    });
+    Recipe::new([DEBUG, PLUGIN, ZONE, CHANGED], &corefile).build().ok().unwrap()
+}
+
+/// Waits until the log has so many lines.
+fn lines(kit: &Kit, count: usize) -> Vec<String> {
+    for _ in 0..500 {
+        if kit.log.lines().len() >= count {
+            break;
+        }
+        kit.wait(Duration::from_millis(10));
+    }
+    kit.log.take()
+}
+
+#[test]
+fn every_target_that_is_one_address_is_told_from_the_source() {
+    let secondary = Secondary::new(&[0]);
+    let kit =
+        kit(&format!("transfer {{\n to {} * 10.0.0.0/8\n source 127.0.0.9\n}}\nchanged Example.org", secondary.addr));
+    let told = format!("Sent notifies for zone \"example.org.\" to [{} * 10.0.0.0/8]", secondary.addr);
+    assert_eq!(lines(&kit, 1), [format!("[DEBUG] plugin/transfer: {told}")]);
+    let (message, from) = secondary.messages.recv().unwrap();
+    assert_eq!(from, "127.0.0.9");
+    // Opcode 4 and AA; one question for the SOA record.
+    assert_eq!(message[2..12], [0x24, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(message[12..], *b"\x07example\x03org\x00\x00\x06\x00\x01");
+    assert!(secondary.messages.recv().is_err(), "told once");
+}
+
+#[test]
+fn a_target_is_told_again_until_it_accepts_and_three_times_at_most() {
+    let (slow, never) = (Secondary::new(&[5, 0]), Secondary::new(&[5, 5, 5, 0]));
+    let kit = kit(&format!("transfer {{\n to {} {}\n}}\nchanged example.org", slow.addr, never.addr));
+    let told = lines(&kit, 2);
+    let refused = format!(
+        "[WARNING] plugin/transfer: Failed sending notifies: notify for zone \"example.org.\" was not accepted by \"{}\": rcode was \"REFUSED\"",
+        never.addr
+    );
+    assert_eq!(told[0], refused);
+    assert_eq!(slow.messages.iter().count(), 2);
+    assert_eq!(never.messages.try_iter().count(), 3);
+}
+
+#[test]
+fn a_zone_without_a_stanza_has_nobody_to_be_told() {
+    let secondary = Secondary::new(&[0]);
+    let kit = kit(&format!("transfer example.net {{\n to {}\n}}\nchanged example.org", secondary.addr));
+    kit.wait(Duration::from_millis(50));
+    assert_eq!(kit.log.take(), Vec::<String>::new());
+    assert!(secondary.messages.try_recv().is_err());
+}
+
+#[test]
+fn a_target_that_is_not_there_is_told_of() {
+    // Nobody listens on a port that was just given back.
+    let addr = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let kit = kit(&format!("transfer {{\n to {addr}\n}}\nchanged example.org"));
+    let told = lines(&kit, 2);
+    assert!(told[0].contains(&format!("was not accepted by \"{addr}\": \"")), "{told:?}");
+}
