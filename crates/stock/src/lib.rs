@@ -31,6 +31,7 @@ stock! {
     "errors" catena_plugin_errors,
     "log" catena_plugin_log,
     "local" catena_plugin_local,
+    "dns64" catena_plugin_dns64,
     "any" catena_plugin_any,
     "chaos" catena_plugin_chaos,
     "loadbalance" catena_plugin_loadbalance,
