@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 //! The API source against a small scripted server.
 
+mod outages;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,6 +23,10 @@ enum Answer {
     Ends(Vec<String>),
     /// With lines, and then silence.
     Stays(Vec<String>),
+    /// With lines, each so long after the one before, and then silence.
+    Trickles(Duration, Vec<String>),
+    /// With nothing for so long.
+    Late(Duration),
 }
 
 type Script = Arc<dyn Fn(&str) -> Answer + Send + Sync>;
@@ -47,6 +53,8 @@ async fn answer(mut stream: TcpStream, script: Script) {
         Answer::Whole(code, headers, body) => (code, headers, body, false),
         Answer::Ends(lines) => (200, "", lines.concat(), false),
         Answer::Stays(lines) => (200, "", lines.concat(), true),
+        Answer::Trickles(pause, lines) => return trickle(stream, pause, lines).await,
+        Answer::Late(time) => return tokio::time::sleep(time).await,
     };
     let text = format!("HTTP/1.1 {code} X\r\nConnection: close\r\n{headers}\r\n{body}");
     stream.write_all(text.as_bytes()).await.unwrap();
@@ -54,6 +62,17 @@ async fn answer(mut stream: TcpStream, script: Script) {
         // Until the client hangs up.
         let _read = stream.read(&mut [0]).await;
     }
+}
+
+async fn trickle(mut stream: TcpStream, pause: Duration, lines: Vec<String>) {
+    let head = "HTTP/1.1 200 X\r\nConnection: close\r\n\r\n".to_owned();
+    for line in std::iter::once(head).chain(lines) {
+        if stream.write_all(line.as_bytes()).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(pause).await;
+    }
+    let _read = stream.read(&mut [0]).await;
 }
 
 #[derive(Default)]
