@@ -125,6 +125,14 @@ mod tests {
     }
 
     #[test]
+    fn after_the_last_chunk_the_arena_is_full() {
+        let mut arena = Arena { chunks: vec![Vec::new(); CHUNKS_MAX] };
+        let last = arena.append(&[7; CHUNK_OCTETS]).unwrap();
+        assert_eq!(last as usize, ZONE_OCTETS_MAX - CHUNK_OCTETS);
+        assert_eq!(arena.append(&[7]), Err(Full));
+    }
+
+    #[test]
     fn a_place_that_was_never_given_out_is_empty() {
         let arena = Arena::default();
         assert_eq!(arena.name(77), [0]);

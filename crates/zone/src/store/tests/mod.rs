@@ -5,4 +5,5 @@ mod building;
 mod kit;
 mod model;
 mod proofs;
+mod proved;
 mod versions;
