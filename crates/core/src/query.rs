@@ -189,8 +189,8 @@ struct Inner {
     flags: u16,
     question: Question,
     original: Option<Box<Question>>,
-    /// The reply shows the question as plugins changed it.
-    shows_changed: bool,
+    /// What the reply shows instead of the question as it came.
+    shown: Option<Box<Question>>,
     edns: Option<Edns>,
     arrival: Arrival,
     deadline: Option<Instant>,
@@ -217,7 +217,7 @@ impl Query {
             id: 0,
             flags: 0,
             original: None,
-            shows_changed: false,
+            shown: None,
             question,
             edns: None,
             arrival,
@@ -254,7 +254,7 @@ impl Query {
         inner.id = id;
         inner.flags = flags;
         inner.original = None;
-        inner.shows_changed = false;
+        inner.shown = None;
         inner.question = question;
         inner.edns = edns;
     }
@@ -320,15 +320,15 @@ impl Query {
         self.0.original.get_or_insert_with(|| Box::new(before));
     }
 
-    /// Has the reply show the question as plugins changed it.
+    /// Has the reply show the question as it is now, not as it came.
     pub fn show_changed_question(&mut self) {
-        self.0.shows_changed = true;
+        self.0.shown = Some(Box::new(self.0.question.clone()));
     }
 
     /// The question that the reply shows: that which came, unless [`Query::show_changed_question`] was called.
     #[must_use]
     pub fn shown_question(&self) -> &Question {
-        if self.0.shows_changed { self.question() } else { self.original() }
+        self.0.shown.as_deref().unwrap_or_else(|| self.original())
     }
 
     /// The name asked, in its case.
@@ -572,7 +572,7 @@ impl Query {
             flags: inner.flags,
             question: inner.question.clone(),
             original: inner.original.clone(),
-            shows_changed: inner.shows_changed,
+            shown: inner.shown.clone(),
             edns: inner.edns.clone(),
             arrival: inner.arrival.clone(),
             deadline: None,
@@ -603,7 +603,7 @@ impl Query {
         let mut inner = self.fork();
         let question = Question::new(name, qtype, Class::IN);
         inner.0.original = None;
-        inner.0.shows_changed = false;
+        inner.0.shown = None;
         inner.0.question = question;
         inner.0.depth += 1;
         inner.0.arrival.received = self.now();

@@ -36,22 +36,24 @@ stock! {
     "chaos" catena_plugin_chaos,
     "loadbalance" catena_plugin_loadbalance,
     "ratelimit" catena_plugin_ratelimit,
+    "rewrite" catena_plugin_rewrite,
     "filter" catena_plugin_filter,
-    "cache" catena_plugin_cache,
     "acl" catena_plugin_acl,
+    "cache" catena_plugin_cache,
     "header" catena_plugin_header,
     "minimal" catena_plugin_minimal,
     "template" catena_plugin_template,
     "transfer" catena_plugin_transfer,
     "hosts" catena_plugin_hosts,
     "kubernetes" catena_plugin_kubernetes,
+    "file" catena_plugin_file,
     "loop" catena_plugin_loop,
     "forward" catena_plugin_forward,
-    "whoami" catena_plugin_whoami,
-}
     "erratic" catena_plugin_erratic,
-
+    "whoami" catena_plugin_whoami,
     "view" catena_plugin_view,
+}
+
 /// Every directive of CoreDNS 1.14.7, in order: what tells a directive that this build lacks from one that nobody knows.
 pub const COREDNS_DIRECTIVES: [&str; 60] = [
     "root",
