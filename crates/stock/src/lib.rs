@@ -20,6 +20,9 @@ stock! {
     "root" catena_plugin_root,
     "metadata" catena_plugin_metadata,
     "cancel" catena_plugin_cancel,
+    "proxyproto" catena_plugin_proxyproto,
+    "timeouts" catena_plugin_timeouts,
+    "multisocket" catena_plugin_multisocket,
     "reload" catena_plugin_reload,
     "nsid" catena_plugin_nsid,
     "bufsize" catena_plugin_bufsize,
@@ -27,6 +30,7 @@ stock! {
     "debug" catena_plugin_debug,
     "ready" catena_plugin_ready,
     "health" catena_plugin_health,
+    "shed" catena_plugin_shed,
     "prometheus" catena_plugin_prometheus,
     "errors" catena_plugin_errors,
     "log" catena_plugin_log,
@@ -51,6 +55,7 @@ stock! {
     "forward" catena_plugin_forward,
     "erratic" catena_plugin_erratic,
     "whoami" catena_plugin_whoami,
+    "on" catena_plugin_on,
     "view" catena_plugin_view,
 }
 

@@ -176,6 +176,15 @@ impl Kit {
         Ok(())
     }
 
+    /// Runs the services' `ending`, as a server does that was told to end.
+    pub fn ending(&self) {
+        for block in self.env.instance.blocks() {
+            for named in &block.services {
+                self.runtime.block_on(named.service.ending());
+            }
+        }
+    }
+
     /// Runs the services' `shutdown`, as a reload does with the old instance.
     pub fn shutdown(&self) {
         for block in self.env.instance.blocks() {
