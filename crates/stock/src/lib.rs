@@ -42,6 +42,7 @@ stock! {
     "ratelimit" catena_plugin_ratelimit,
     "rewrite" catena_plugin_rewrite,
     "filter" catena_plugin_filter,
+    "autopath" catena_plugin_autopath,
     "acl" catena_plugin_acl,
     "cache" catena_plugin_cache,
     "header" catena_plugin_header,

@@ -10,12 +10,8 @@ use crate::{Asked, Outcome, Zone};
 /// zone is looked up in the whole server; the reply has its code then, and behind the CNAMEs what was found (RFC 6604 section 3).
 pub async fn serve(zone: &Zone, q: &mut Query, falls_through: bool) -> Option<Reply> {
     let mut answer = Answer::to(q).authoritative();
-    let asked = Asked {
-        lower: q.lower().as_slice(),
-        qtype: q.qtype(),
-        dnssec_ok: q.dnssec_ok(),
-        chase_missing: falls_through,
-    };
+    let asked =
+        Asked { lower: q.lower().as_slice(), qtype: q.qtype(), dnssec_ok: q.dnssec_ok(), chase_missing: falls_through };
     let found = zone.lookup(&asked, &mut answer);
     let is_empty = answer.count(Section::Answer) == 0;
     match found.outcome {

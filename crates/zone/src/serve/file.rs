@@ -4,14 +4,13 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use arc_swap::ArcSwapOption;
 use catena_core::name::Zone as ZoneName;
 
 use super::load::{LoadError, load};
-use crate::Zone;
+use crate::SharedZone;
 use crate::zonefile::{Include, Included};
 
 /// The most octets of one zone file, those that it includes not counted.
@@ -41,8 +40,8 @@ impl Stamp {
 pub enum Checked {
     /// The file, and those that it includes, are what they were, or the serial is.
     Unchanged,
-    /// There is a new zone.
-    Loaded(Arc<Zone>),
+    /// There is a new zone, with this serial.
+    Loaded(u32),
     /// The file cannot be read.
     Unreadable(io::Error),
     /// The file is no zone any more; the zone that was served still is.
@@ -56,7 +55,7 @@ pub struct ZoneFile {
     path: PathBuf,
     /// Any change counts, not only one of the serial.
     by_mtime: bool,
-    current: ArcSwapOption<Zone>,
+    shared: SharedZone,
     /// The files that were read last, whether they made a zone or not.
     seen: Mutex<Vec<Stamp>>,
 }
@@ -65,7 +64,7 @@ impl ZoneFile {
     /// A zone that is not read yet. With `by_mtime` a changed file counts whatever its serial.
     #[must_use]
     pub fn new(name: ZoneName, path: PathBuf, by_mtime: bool) -> Self {
-        Self { name, path, by_mtime, current: ArcSwapOption::empty(), seen: Mutex::new(Vec::new()) }
+        Self { name, path, by_mtime, shared: SharedZone::default(), seen: Mutex::new(Vec::new()) }
     }
 
     /// The zone's name.
@@ -80,10 +79,10 @@ impl ZoneFile {
         &self.path
     }
 
-    /// The zone as it was last read; `None` until that worked once.
+    /// The zone as it was last read, with what changed since.
     #[must_use]
-    pub fn current(&self) -> arc_swap::Guard<Option<Arc<Zone>>> {
-        self.current.load()
+    pub fn shared(&self) -> &SharedZone {
+        &self.shared
     }
 
     /// Reads the file if it, or one that it includes, changed since the last look. A zone with the serial of the one before stays what it
@@ -109,15 +108,15 @@ impl ZoneFile {
             Err(error) => Checked::Broken(error),
             Ok(zone) if !self.by_mtime && self.serial() == Some(zone.serial()) => Checked::Unchanged,
             Ok(zone) => {
-                let zone = Arc::new(zone);
-                self.current.store(Some(Arc::clone(&zone)));
-                Checked::Loaded(zone)
+                let serial = zone.serial();
+                self.shared.replace(zone);
+                Checked::Loaded(serial)
             }
         }
     }
 
     fn serial(&self) -> Option<u32> {
-        self.current.load().as_ref().map(|zone| zone.serial())
+        self.shared.load().last().map(|zone| zone.serial())
     }
 }
 
@@ -172,7 +171,7 @@ mod tests {
     }
 
     fn records(zone: &ZoneFile) -> usize {
-        zone.current().as_ref().unwrap().len()
+        zone.shared().load().serving().unwrap().len()
     }
 
     #[test]

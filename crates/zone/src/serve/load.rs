@@ -62,9 +62,8 @@ impl LoadError {
 pub fn load(octets: &[u8], file: &str, origin: &ZoneName, include: &dyn Include) -> Result<Zone, LoadError> {
     let mut builder = Builder::new(origin.wire());
     let options = Options { include, ..Options::new(file, origin.wire()) };
-    let read = read_zone(octets, &options, &mut |record| {
-        builder.push(record).map(|_| ()).map_err(|error| error.to_string())
-    });
+    let read =
+        read_zone(octets, &options, &mut |record| builder.push(record).map(|_| ()).map_err(|error| error.to_string()));
     read.map_err(|error| LoadError::Parse { file: file.to_owned(), origin: origin.text().to_owned(), error })?;
     let zone = builder.finish().map_err(|error| LoadError::Build { file: file.to_owned(), error })?;
     let has_parameters = zone.records_of(origin.wire(), Rtype::NSEC3PARAM).next().is_some();
