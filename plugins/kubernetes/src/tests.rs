@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 //! Whole questions against manifests.
 
+mod handover;
+mod headless;
 mod multicluster;
 mod offers;
 
