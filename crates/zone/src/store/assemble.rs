@@ -1,13 +1,12 @@
 //! From sorted records to a zone: one node a name, names between them that own nothing, what lies below cuts, the index of names.
 
 use catena_core::{Class, LabelStarts, Rtype};
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 
 use super::arena::Arena;
 use super::builder::{BuildError, Builder, NSEC3_ITERATIONS_MAX, ZONE_RECORDS_MAX};
 use super::canonical::{self, Item};
-use super::zone::{Denial, Node, Nodes, Zone, hash_name, text_of};
+use super::index::{Index, NAMES_MAX};
+use super::zone::{Denial, Node, Nodes, Zone, text_of};
 
 /// Sorts the records of a builder and makes the index.
 pub(super) fn assemble(builder: Builder) -> Result<Zone, BuildError> {
@@ -21,8 +20,7 @@ pub(super) fn assemble(builder: Builder) -> Result<Zone, BuildError> {
     let nodes = names.nodes.close(&records)?;
     canonical::sort(&arena, &mut hashed, apex_labels, 0);
     let hashed = hashed_nodes(&arena, &hashed, &mut records)?;
-    let hasher = RandomState::default();
-    let index = index(&arena, &nodes, &hasher);
+    let index = index(&arena, &nodes);
     let mut zone = Zone {
         soa: 0,
         class: class.unwrap_or(Class::IN),
@@ -34,7 +32,6 @@ pub(super) fn assemble(builder: Builder) -> Result<Zone, BuildError> {
         hashed,
         records,
         index,
-        hasher,
     };
     let apex_is_first = !zone.nodes.is_empty() && *zone.name(0) == *zone.apex;
     let Some(&soa) = zone.set(0, Rtype::SOA).first().filter(|_| apex_is_first) else {
@@ -183,11 +180,10 @@ fn hashed_nodes(arena: &Arena, items: &[Item], records: &mut Vec<u32>) -> Result
     nodes.close(records)
 }
 
-fn index(arena: &Arena, nodes: &Nodes, hasher: &RandomState) -> HashTable<u32> {
-    let mut index = HashTable::with_capacity(nodes.len());
+fn index(arena: &Arena, nodes: &Nodes) -> Index {
+    let mut index = Index::with_capacity(nodes.len());
     for node in 0..nodes.len() as u32 {
-        let hash = hash_name(hasher, arena.name(nodes.name(node)));
-        index.insert_unique(hash, node, |&other| hash_name(hasher, arena.name(nodes.name(other))));
+        index.insert(arena.name(nodes.name(node)), node);
     }
     index
 }
@@ -195,7 +191,7 @@ fn index(arena: &Arena, nodes: &Nodes, hasher: &RandomState) -> HashTable<u32> {
 impl Nodes {
     /// Ends the list: the last node's records end where the records end.
     fn close(mut self, records: &[u32]) -> Result<Self, BuildError> {
-        if records.len() > ZONE_RECORDS_MAX || self.len() > u32::MAX as usize - 1 {
+        if records.len() > ZONE_RECORDS_MAX || self.len() >= NAMES_MAX {
             return Err(BuildError::TooLarge);
         }
         self.end(records.len());

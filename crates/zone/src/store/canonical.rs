@@ -188,6 +188,14 @@ mod tests {
         assert_eq!(sorted(&names)[0], short);
     }
 
+    #[test]
+    fn a_zero_octet_at_the_end_of_a_label_is_not_the_end_of_the_name() {
+        let name = |first: &[u8]| wire(&[first.to_vec(), b"aaaaa\0".to_vec()]);
+        let mut names = vec![name(b"y"); 20];
+        names.extend(vec![name(b"x"); 20]);
+        assert_eq!(sorted(&names)[0], name(b"x"));
+    }
+
     proptest! {
         #[test]
         fn keys_sort_as_names_compare(

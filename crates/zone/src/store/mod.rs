@@ -7,7 +7,7 @@
 //!                    index: name -> node
 //! ```
 //!
-//! A million A records of distinct names take about 60 octets each: the name, 12 octets of record, 12 of node and list, 10 of index. All names
+//! A million A records of distinct names take about 60 octets each: the name, 12 octets of record, 12 of node and list, 8 of index. All names
 //! between the apex and a name are nodes too, so the closest encloser of any name is found by halving.
 
 mod arena;
@@ -16,6 +16,7 @@ mod builder;
 mod canonical;
 mod denial;
 mod difference;
+mod index;
 mod journal;
 mod lookup;
 mod nsec3;

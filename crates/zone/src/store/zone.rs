@@ -1,12 +1,9 @@
 //! A zone that does not change any more.
 
-use std::hash::{BuildHasher, Hasher};
-
 use catena_core::{Class, OwnedName, RecordRef, Rtype};
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 
 use super::arena::{Arena, Entry};
+use super::index::Index;
 
 /// Up to so many records of a name are looked through one by one.
 const LINEAR_MAX: usize = 8;
@@ -124,15 +121,7 @@ pub struct Zone {
     pub(super) hashed: Nodes,
     /// The records of all nodes, one node after the other, sorted by type.
     pub(super) records: Vec<u32>,
-    pub(super) index: HashTable<u32>,
-    pub(super) hasher: RandomState,
-}
-
-/// The hash of a lower-case name.
-pub(super) fn hash_name(hasher: &RandomState, wire: &[u8]) -> u64 {
-    let mut state = hasher.build_hasher();
-    state.write(wire);
-    state.finish()
+    pub(super) index: Index,
 }
 
 /// The presentation form of an uncompressed name.
@@ -221,7 +210,7 @@ impl Zone {
         self.arena.heap_octets()
             + (self.nodes.0.capacity() + self.hashed.0.capacity()) * size_of::<Node>()
             + self.records.capacity() * size_of::<u32>()
-            + self.index.allocation_size()
+            + self.index.heap_octets()
     }
 
     /// Whether a lower-case name is the zone's or below it.
@@ -255,8 +244,7 @@ impl Zone {
     }
 
     pub(crate) fn find(&self, lower: &[u8]) -> Option<u32> {
-        let same = |&node: &u32| self.arena.from(self.nodes.name(node)).starts_with(lower);
-        self.index.find(hash_name(&self.hasher, lower), same).copied()
+        self.index.find(lower, |node| self.arena.from(self.nodes.name(node)).starts_with(lower))
     }
 
     pub(crate) fn name(&self, node: u32) -> &[u8] {

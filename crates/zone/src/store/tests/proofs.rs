@@ -185,10 +185,10 @@ fn records_of_another_chain_prove_nothing() {
     zone.records().for_each(|record| {
         builder.push(record).unwrap();
     });
-    // A second chain with a salt, in which every hash lies just before a hash of the first.
+    // A second chain with a salt, in which every hash lies just behind a hash of the first.
     for name in NAMES {
         let mut owner = wire(&hash(name));
-        owner[32] = owner[32].wrapping_sub(1);
+        owner[32] = owner[32].wrapping_add(1);
         let rdata = [1, 0, 0, 0, 1, 7, 20];
         builder
             .push(RecordRef { owner: &owner, rtype: Rtype::NSEC3, class: Class::IN, ttl: 60, rdata: &rdata })

@@ -141,6 +141,14 @@ fn a_serial_that_went_back_or_stayed_forgets_the_steps() {
 }
 
 #[test]
+fn steps_that_do_not_reach_the_version_are_not_sent() {
+    let mut journal = Journal::default();
+    journal.push(step(1, 1));
+    let zone = Arc::new(version(5, MANY));
+    assert_eq!(all(journal.transfer(&zone, 1)).len(), 8);
+}
+
+#[test]
 fn the_same_version_again_keeps_the_steps() {
     let shared = SharedZone::serving(version(1, MANY));
     shared.replace(version(2, &format!("{MANY}\n e A 192.0.2.5")));
