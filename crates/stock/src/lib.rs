@@ -19,6 +19,7 @@ stock! {
     "order" catena_plugin_order,
     "root" catena_plugin_root,
     "metadata" catena_plugin_metadata,
+    "geoip" catena_plugin_geoip,
     "cancel" catena_plugin_cancel,
     "proxyproto" catena_plugin_proxyproto,
     "timeouts" catena_plugin_timeouts,
