@@ -53,6 +53,7 @@ stock! {
     "hosts" catena_plugin_hosts,
     "kubernetes" catena_plugin_kubernetes,
     "file" catena_plugin_file,
+    "auto" catena_plugin_auto,
     "loop" catena_plugin_loop,
     "forward" catena_plugin_forward,
     "erratic" catena_plugin_erratic,

@@ -1,0 +1,76 @@
+//! *auto* serves the zone files of a directory, each under the name that a pattern makes of the file's.
+//!
+//! `config` reads the directive, `origin` makes zones of file names, `scan` looks at the directory; a query finds its zone in the snapshot that
+//! the last scan left. What zones answer is in the crate `catena-zone`.
+
+mod config;
+mod origin;
+mod scan;
+
+use std::sync::Arc;
+
+use catena_core::prelude::*;
+use catena_core::{Outgoing, Transfer};
+use catena_zone::serve;
+use domain::base::Name;
+
+use crate::scan::{Scanner, Watch};
+
+/// The entry for the plugin list.
+pub const PLUGIN: PluginDef = PluginDef::new("auto", setup);
+
+fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
+    let scanner = Arc::new(Scanner::new(config::parse(cx)?, cx.log()));
+    cx.offer::<dyn Transfer>(Arc::new(Held(Arc::clone(&scanner))));
+    let notifies = Arc::clone(&scanner);
+    cx.on_linked(move |linked| {
+        notifies.find_notifier(linked);
+        Ok(())
+    });
+    cx.service(Arc::new(Watch(Arc::clone(&scanner))));
+    cx.link(Auto(scanner));
+    Ok(())
+}
+
+struct Auto(Arc<Scanner>);
+
+#[async_trait]
+impl Plugin for Auto {
+    async fn serve(&self, q: &mut Query, next: Next<'_>) -> Reply {
+        let question = q.question();
+        if self.0.config.origins.longest(question.lower().as_slice(), question.labels()).is_none() {
+            return next.run(q).await;
+        }
+        let zones = self.0.zones.load();
+        let Some((_, file)) = zones.find(question) else {
+            // An authoritative server at the end of its chain refuses.
+            return if next.name().is_none() { Reply::status(Rcode::REFUSED) } else { next.run(q).await };
+        };
+        if matches!(q.qtype(), Rtype::AXFR | Rtype::IXFR) {
+            // Who may have the zone is told by `transfer`, which comes before.
+            return Reply::status(Rcode::REFUSED);
+        }
+        let Some(zone) = file.shared().load().serving().cloned() else { return Reply::status(Rcode::SERVFAIL) };
+        drop(zones);
+        serve(&zone, q, false).await.unwrap_or_default()
+    }
+}
+
+/// The zones as `transfer` sees them.
+struct Held(Arc<Scanner>);
+
+impl Transfer for Held {
+    fn transfer(
+        &self,
+        zone: &Name<[u8]>,
+        serial: Option<u32>,
+        _query: &Query,
+    ) -> Option<Result<Box<dyn Outgoing>, Error>> {
+        let zones = self.0.zones.load();
+        let file = zones.get(zone.as_slice())?;
+        Some(file.shared().transfer(serial).ok_or_else(|| Error::ours("the zone is not loaded yet")))
+    }
+}
+
+#[cfg(test)]
+mod tests;

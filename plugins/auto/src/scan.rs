@@ -1,0 +1,200 @@
+//! The directory looked at: zones that came, changed and went.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use catena_core::name::Zone;
+use catena_core::prelude::*;
+use catena_core::{Linked, Log, Notifier, Service, StartContext};
+use catena_gocompat::os::error_text;
+use catena_zone::{Checked, ZoneFile, ZoneMap};
+
+use crate::config::Config;
+
+/// How deep directories below the one named are looked into.
+const DEPTH_MAX: usize = 32;
+
+/// The zones of a directory.
+pub(crate) struct Scanner {
+    pub(crate) config: Config,
+    pub(crate) zones: ArcSwap<ZoneMap<Arc<ZoneFile>>>,
+    notifier: OnceLock<Arc<dyn Notifier>>,
+    log: Log,
+}
+
+impl Scanner {
+    pub(crate) fn new(config: Config, log: Log) -> Self {
+        Self { config, zones: ArcSwap::default(), notifier: OnceLock::new(), log }
+    }
+
+    /// Remembers who tells secondaries, if the block has `transfer`.
+    pub(crate) fn find_notifier(&self, linked: &Linked<'_>) {
+        if let Some((_, notifier)) = linked.offers::<dyn Notifier>().next() {
+            let _ = self.notifier.set(notifier);
+        }
+    }
+
+    /// Looks at the directory and at every file in it that holds a zone.
+    fn scan(&self) {
+        let Some(directory) = &self.config.directory else { return };
+        let mut found = Found { zones: BTreeMap::new(), scanner: self };
+        let root = directory.canonicalize().unwrap_or_else(|_| directory.clone());
+        let is_whole = found.walk(&root, 0);
+        let before = self.zones.load_full();
+        let mut after = ZoneMap::default();
+        for (_, (zone, path)) in found.zones {
+            let known = before.get(zone.wire()).filter(|known| known.path() == path);
+            let file = match known {
+                Some(known) => self.look_again(known),
+                None => self.insert(&zone, path, before.get(zone.wire())),
+            };
+            if let Some(file) = file
+                && after.insert(zone.clone(), file).is_some()
+            {
+                self.log.warning(format_args!("Zone `{zone}' is left out: there are too many"));
+            }
+        }
+        for (zone, file) in before.iter().filter(|(zone, _)| after.get(zone.wire()).is_none()).collect::<Vec<_>>() {
+            if is_whole {
+                self.log.info(format_args!("Deleting zone `{zone}'"));
+            } else {
+                // What cannot be seen is not known to be gone.
+                after.insert(zone.clone(), Arc::clone(file));
+            }
+        }
+        self.zones.store(Arc::new(after));
+    }
+
+    /// Takes in a zone that is new, or moved to another file; one whose file is broken is tried again later, and its zone stays what it was.
+    fn insert(&self, zone: &Zone, path: PathBuf, moved: Option<&Arc<ZoneFile>>) -> Option<Arc<ZoneFile>> {
+        let file = Arc::new(ZoneFile::new(zone.clone(), path, false));
+        let path = file.path().display();
+        match file.check() {
+            Checked::Loaded(serial) => {
+                match moved {
+                    None => self.log.info(format_args!("Inserting zone `{zone}' from: {path}")),
+                    Some(_) => self.log.info(format_args!(
+                        "Successfully reloaded zone \"{zone}\" in {:?} with {serial} SOA serial",
+                        file.path()
+                    )),
+                }
+                self.notify(&file);
+                return Some(file);
+            }
+            Checked::Unchanged => {}
+            Checked::Unreadable(error) => {
+                let error = error_text(&error);
+                self.log.warning(format_args!("Opening {path} failed: open {path}: {error}"));
+            }
+            Checked::Broken(error) => self.log.warning(format_args!("Parse zone `{zone}': {}", error.render())),
+        }
+        moved.cloned()
+    }
+
+    fn look_again(&self, file: &Arc<ZoneFile>) -> Option<Arc<ZoneFile>> {
+        let (zone, path) = (file.name(), file.path());
+        match file.check() {
+            Checked::Unchanged => {}
+            Checked::Loaded(serial) => {
+                self.log
+                    .info(format_args!("Successfully reloaded zone \"{zone}\" in {path:?} with {serial} SOA serial"));
+                self.notify(file);
+            }
+            Checked::Unreadable(error) => {
+                let (shown, error) = (path.display(), error_text(&error));
+                self.log.error(format_args!("Failed to open zone \"{zone}\" in {path:?}: open {shown}: {error}"));
+            }
+            Checked::Broken(error) => self.log.error(format_args!("Parsing zone \"{zone}\": {}", error.render())),
+        }
+        Some(Arc::clone(file))
+    }
+
+    fn notify(&self, file: &ZoneFile) {
+        if let Some(notifier) = self.notifier.get() {
+            notifier.notify(file.name().name().for_slice());
+        }
+    }
+}
+
+/// The files that hold zones, by zone.
+struct Found<'a> {
+    zones: BTreeMap<Vec<u8>, (Zone, PathBuf)>,
+    scanner: &'a Scanner,
+}
+
+impl Found<'_> {
+    /// Takes in what is in a directory, by name; whether everything in it could be seen.
+    fn walk(&mut self, directory: &Path, depth: usize) -> bool {
+        let log = &self.scanner.log;
+        let mut entries = Vec::new();
+        let listed = std::fs::read_dir(directory).and_then(|listed| {
+            for entry in listed {
+                entries.push(entry?);
+            }
+            Ok(())
+        });
+        if let Err(error) = listed {
+            let (shown, error) = (directory.display(), error_text(&error));
+            log.warning(format_args!("error reading {shown}: open {shown}: {error}"));
+            return false;
+        }
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        let mut is_whole = true;
+        for entry in entries {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            // Kubernetes keeps the versions of a mounted ConfigMap in such directories and links to the current one.
+            if is_dir && !name.starts_with("..") && depth < DEPTH_MAX {
+                is_whole &= self.walk(&entry.path(), depth + 1);
+            } else if !is_dir {
+                self.take(&name, entry.path());
+            }
+        }
+        is_whole
+    }
+
+    /// The first file of a zone counts.
+    fn take(&mut self, name: &str, path: PathBuf) {
+        let Some(zone) = self.scanner.config.pattern.zone_of(name) else { return };
+        match self.zones.get(zone.wire()) {
+            Some((_, first)) => self.scanner.log.warning(format_args!(
+                "Multiple zone files match origin \"{zone}\": using {first:?} instead of {path:?}"
+            )),
+            None => drop(self.zones.insert(zone.wire().to_vec(), (zone, path))),
+        }
+    }
+}
+
+/// Looks at the directory when the instance starts, and from time to time.
+pub(crate) struct Watch(pub(crate) Arc<Scanner>);
+
+impl Watch {
+    async fn scan(scanner: &Arc<Scanner>) -> bool {
+        let scanner = Arc::clone(scanner);
+        // A failed join is a panic in the reader; the next round tries again.
+        !matches!(tokio::task::spawn_blocking(move || scanner.scan()).await, Err(error) if error.is_cancelled())
+    }
+}
+
+#[async_trait]
+impl Service for Watch {
+    async fn start(&self, cx: &StartContext<'_>) -> Result<(), Diagnostic> {
+        let scanner = Arc::clone(&self.0);
+        Self::scan(&scanner).await;
+        let Some(every) = scanner.config.reload else { return Ok(()) };
+        let task = Box::pin(async move {
+            loop {
+                tokio::time::sleep(every).await;
+                if !Self::scan(&scanner).await {
+                    return;
+                }
+            }
+        });
+        if !cx.spawner.spawn(task) {
+            self.0.log.warning("No task is left to watch the directory");
+        }
+        Ok(())
+    }
+}
