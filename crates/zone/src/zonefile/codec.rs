@@ -136,17 +136,29 @@ pub(crate) fn write_base32(octets: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Reads groups of hexadecimal digits between separators, each of exactly `digits`, `groups` of them.
-pub(crate) fn hex_groups(text: &[u8], separator: u8, digits: usize, groups: usize, out: &mut Vec<u8>) -> Option<()> {
-    let mut found = 0;
-    for group in text.split(|&octet| octet == separator) {
-        let mut bits = Bits::default();
-        if group.len() != digits || bits.hex(group, out).is_err() || bits.end_hex().is_err() {
+/// Reads pairs of hexadecimal digits with hyphens between, so many of them (RFC 7043).
+pub(crate) fn eui(text: &[u8], pairs: usize) -> Option<Vec<u8>> {
+    let mut octets = Vec::new();
+    for pair in text.split(|&octet| octet == b'-') {
+        let &[high, low] = pair else { return None };
+        octets.push(hex_digit(high)? << 4 | hex_digit(low)?);
+    }
+    (octets.len() == pairs).then_some(octets)
+}
+
+/// Reads four groups of up to four hexadecimal digits with colons between (RFC 6742 section 2.2).
+pub(crate) fn locator(text: &[u8]) -> Option<[u8; 8]> {
+    let mut value = 0u64;
+    let mut groups = 0;
+    for group in text.split(|&octet| octet == b':') {
+        groups += 1;
+        if groups > 4 || !(1..=4).contains(&group.len()) {
             return None;
         }
-        found += 1;
+        let digits = group.iter().map(|&octet| hex_digit(octet).map(u64::from));
+        value = value << 16 | digits.into_iter().try_fold(0, |value, digit| Some(value << 4 | digit?))?;
     }
-    (found == groups).then_some(())
+    (groups == 4).then(|| value.to_be_bytes())
 }
 
 /// Reads an IPv4 address: four decimal numbers without leading zeros.
@@ -229,6 +241,18 @@ mod tests {
             text.clear();
             write_hex(&octets, &mut text);
             assert_eq!(hex(&[std::str::from_utf8(&text).unwrap()]).unwrap(), octets);
+        }
+    }
+
+    #[test]
+    fn a_locator_is_four_groups_and_an_eui_pairs() {
+        assert_eq!(locator(b"2001:db8:0:ffFF"), Some([0x20, 1, 0x0d, 0xb8, 0, 0, 0xff, 0xff]));
+        for wrong in ["1:2:3", "1:2:3:4:5", "1:2:3:", "1:2:3:12345", "1:2:3:x"] {
+            assert_eq!(locator(wrong.as_bytes()), None, "{wrong}");
+        }
+        assert_eq!(eui(b"00-0a-Ff", 3), Some(vec![0, 10, 255]));
+        for wrong in ["00-0a", "00-0a-f", "00-0a-ff-00", "00-0a-fg", "000aff"] {
+            assert_eq!(eui(wrong.as_bytes(), 3), None, "{wrong}");
         }
     }
 

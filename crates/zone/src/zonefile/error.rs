@@ -89,7 +89,12 @@ fn lossy(octets: &[u8]) -> String {
 /// Words of a file as a message can quote them: not too many, and nothing that does something to a terminal.
 pub(crate) fn shown(octets: &[u8]) -> String {
     let text = String::from_utf8_lossy(octets);
-    let mut chars = text.chars().map(|char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char });
+    let invisible = |char: char| {
+        // Zero widths, line separators, and what turns the direction of text.
+        char.is_control()
+            || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let mut chars = text.chars().map(|char| if invisible(char) { char::REPLACEMENT_CHARACTER } else { char });
     let mut shown: String = chars.by_ref().take(QUOTED_CHARS_MAX).collect();
     if chars.next().is_some() {
         shown.push_str("...");

@@ -52,16 +52,18 @@ pub(crate) fn read(reader: &mut Reader<'_, '_>, lexer: &mut Lexer<'_>, directive
     })?;
     let mut line = Vec::new();
     let mut at = range.start;
-    while at <= range.stop {
-        line.clear();
-        expand(&pieces, at, &mut line).map_err(|message| template_fault(message.to_owned()))?;
-        record(reader, &line).map_err(|problem| {
-            let note = format!("for {at} the line is: {}", shown(&line));
-            problem.moved(directive.start, end).with_note(note)
-        })?;
-        at += range.step;
-    }
-    Ok(())
+    reader.owner_kept(|reader| {
+        while at <= range.stop {
+            line.clear();
+            expand(&pieces, at, &mut line).map_err(|message| template_fault(message.to_owned()))?;
+            record(reader, &line).map_err(|problem| {
+                let note = format!("for {at} the line is: {}", shown(&line));
+                problem.moved(directive.start, end).with_note(note)
+            })?;
+            at += range.step;
+        }
+        Ok(())
+    })
 }
 
 fn record(reader: &mut Reader<'_, '_>, line: &[u8]) -> Result<(), Problem> {

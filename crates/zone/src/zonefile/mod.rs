@@ -3,13 +3,13 @@
 //! [`read_zone`] takes the octets of a file and gives every record, in wire form, to a closure; nothing is kept, so a caller pays for one
 //! copy of a zone only. [`parse_record`] reads one line. [`write_record`] writes one, and what it writes is read back as the same record.
 //!
-//! What is read: `$ORIGIN`, `$TTL`, `$INCLUDE` (the origin of the including file comes back behind it, and so does its `$TTL`),
-//! `$GENERATE`; times with units; parentheses, comments, escapes, quoted strings over several lines; every type that either program writes
+//! What is read: `$ORIGIN`, `$TTL`, `$INCLUDE` (behind it, origin, owner name and times to live are those of the including file
+//! again), `$GENERATE`; times with units; parentheses, comments, escapes, quoted strings over several lines; every type that either program writes
 //! as fields, and any other as RFC 3597 says.
 //!
-//! The time to live of a record that has none is `$TTL`'s; before there was one, that of the record before (RFC 1035 section 5.1); of a
-//! SOA without either, its own MINIMUM. The class of a record that has none is IN, or that of the records before; another class than theirs
-//! is an error.
+//! The time to live of a record that has none is `$TTL`'s; before there was one, that of the record before (RFC 1035 section 5.1). A SOA
+//! without either gives its MINIMUM to itself and to what follows, as in BIND. The class of a record that has none is IN, or that of the
+//! records before; another class than theirs is an error.
 //!
 //! The way through the modules: `lex` finds words, `reader` puts lines together, `rdata` has a table of types and their fields, which are
 //! read and written by the same names; `generate`, `name`, `time` and `codec` are small parts of those.

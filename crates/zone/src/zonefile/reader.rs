@@ -108,8 +108,11 @@ impl<'a, 's> Reader<'a, 's> {
             self.origin = self.name(lexer, &value)?;
         } else if is("$TTL") {
             let text = lexer.octets(&value);
-            let fault = || value.problem(format!("'{}' is not a time in seconds or with units", shown(text)));
-            self.ttl_default = Some(seconds(text).filter(|_| value.kind == Kind::Word).ok_or_else(fault)?);
+            let fault = || match value.is_end() {
+                true => value.problem("a time in seconds or with units is missing"),
+                false => value.problem(format!("'{}' is not a time in seconds or with units", shown(text))),
+            };
+            self.ttl_default = Some(seconds(text).ok_or_else(fault)?);
         } else {
             let message = format!("there is no directive '{}'; a name that begins so is written \\$...", shown(word));
             return Err(token.problem(message).into());
@@ -118,15 +121,14 @@ impl<'a, 's> Reader<'a, 's> {
         Ok(false)
     }
 
-    /// Reads a name that is not part of rdata.
+    /// Reads a name that is not part of rdata. It may stand in quotes, as BIND has it.
     fn name(&self, lexer: &Lexer<'_>, token: &Token) -> Result<NameBuf, Problem> {
-        let mut name = NameBuf::of(&[0]);
-        match token.kind {
-            Kind::Word => name.read(lexer.octets(token), self.origin.wire()),
-            Kind::Quoted => Err("a name is not written in quotes"),
-            Kind::End => Err("a name is missing"),
+        if token.is_end() {
+            return Err(token.problem("a name is missing"));
         }
-        .map_err(|message| token.problem(message))?;
+        let mut name = NameBuf::of(&[0]);
+        let read = name.read(lexer.octets(token), self.origin.wire());
+        read.map_err(|message| token.problem(message))?;
         Ok(name)
     }
 
@@ -152,10 +154,20 @@ impl<'a, 's> Reader<'a, 's> {
         }
         let included =
             self.include.read(&String::from_utf8_lossy(&path), file).map_err(|message| path_token.problem(message))?;
-        let outer = (std::mem::replace(&mut self.origin, origin), self.ttl_default);
-        let read = self.file(&included.octets, &included.file, depth + 1);
-        (self.origin, self.ttl_default) = outer;
+        let outer_origin = std::mem::replace(&mut self.origin, origin);
+        let (outer_default, outer_last) = (self.ttl_default, self.ttl_last);
+        let read = self.owner_kept(|reader| reader.file(&included.octets, &included.file, depth + 1));
+        self.origin = outer_origin;
+        (self.ttl_default, self.ttl_last) = (outer_default, outer_last);
         read.map_err(|error| Stop::Included(token.start, error))
+    }
+
+    /// Reads something; a line behind it that begins with a blank has the owner of the line before it.
+    pub(crate) fn owner_kept<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let (owner, has_owner) = (self.owner.clone(), self.has_owner);
+        let result = read(self);
+        (self.owner, self.has_owner) = (owner, has_owner);
+        result
     }
 
     /// Reads a record up to the end of its line. With `continues`, it has the owner of the record before, and `token` comes behind that.
@@ -179,9 +191,6 @@ impl<'a, 's> Reader<'a, 's> {
     }
 
     fn owner(&mut self, lexer: &Lexer<'_>, token: &Token) -> Result<(), Problem> {
-        if token.kind != Kind::Word {
-            return Err(token.problem("a name is not written in quotes"));
-        }
         let read = self.owner.read(lexer.octets(token), self.origin.wire());
         read.map_err(|message| token.problem(message))?;
         self.has_owner = true;
@@ -199,14 +208,15 @@ impl<'a, 's> Reader<'a, 's> {
         Err(place.problem(format!("the other records are of class {wanted}")))
     }
 
-    fn ttl_of(&self, given: Option<u32>, rtype: Rtype, place: &Token) -> Result<u32, Problem> {
+    fn ttl_of(&mut self, given: Option<u32>, rtype: Rtype, place: &Token) -> Result<u32, Problem> {
         if let Some(ttl) = given.or(self.ttl_default).or(self.ttl_last) {
             return Ok(ttl);
         }
-        // The time to live of negative answers is the best guess (RFC 2308 section 4); BIND does so.
+        // RFC 1035 section 3.3.13 has MINIMUM for that; as in BIND, it is the default from here on.
         let minimum = self.rdata.last_chunk::<4>().filter(|_| rtype == Rtype::SOA);
+        self.ttl_default = minimum.map(|octets| u32::from_be_bytes(*octets));
         let message = "a time to live is missing: there is no $TTL, and no record before has one";
-        minimum.map(|octets| u32::from_be_bytes(*octets)).ok_or_else(|| place.problem(message))
+        self.ttl_default.ok_or_else(|| place.problem(message))
     }
 }
 

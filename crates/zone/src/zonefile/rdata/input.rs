@@ -269,8 +269,12 @@ impl<'a, 't> Input<'a, 't> {
             Field::TypesOld => bitmap::read_old(self),
             Field::Code8(codes) => self.code(codes, 1),
             Field::Code16(codes) => self.code(codes, 2),
-            Field::Eui(groups) => self.groups("an EUI with hyphens", (b'-', 2, groups)),
-            Field::Locator => self.groups("four groups of four hexadecimal digits", (b':', 4, 4)),
+            Field::Eui(pairs) => self
+                .word_as("an EUI with hyphens", |text| codec::eui(text, pairs))
+                .map(|octets| self.out.extend_from_slice(&octets)),
+            Field::Locator => self
+                .word_as("four groups of up to four hexadecimal digits", codec::locator)
+                .map(|octets| self.out.extend_from_slice(&octets)),
             Field::Special(special) => (special.read)(self),
         }
     }
@@ -280,15 +284,6 @@ impl<'a, 't> Input<'a, 't> {
             self.name()?;
             self.check_len()?;
         }
-        Ok(())
-    }
-
-    fn groups(&mut self, what: &str, (separator, digits, groups): (u8, usize, usize)) -> Result<(), Problem> {
-        let octets = self.word_as(what, |text| {
-            let mut octets = Vec::new();
-            codec::hex_groups(text, separator, digits, groups, &mut octets).map(|()| octets)
-        })?;
-        self.out.extend_from_slice(&octets);
         Ok(())
     }
 

@@ -173,13 +173,15 @@ fn write(octets: &mut Octets<'_>, out: &mut Vec<u8>) -> Result<(), Unwritable> {
 fn value_text(key: u16, value: &[u8], out: &mut Vec<u8>) -> Result<(), Unwritable> {
     let pairs_sorted = || value.chunks(2).zip(value.chunks(2).skip(1)).all(|(left, right)| left < right);
     let usual = match key {
-        MANDATORY => !value.is_empty() && value.len() % 2 == 0 && !value.starts_with(&[0, 0]) && pairs_sorted(),
+        MANDATORY => {
+            !value.is_empty() && value.len().is_multiple_of(2) && !value.starts_with(&[0, 0]) && pairs_sorted()
+        }
         ALPN | DOH_PATH => !value.is_empty(),
         ECH => !value.is_empty(),
         NO_DEFAULT_ALPN | OHTTP => value.is_empty(),
         PORT => value.len() == 2,
-        IPV4_HINT => !value.is_empty() && value.len() % 4 == 0,
-        IPV6_HINT => !value.is_empty() && value.len() % 16 == 0,
+        IPV4_HINT => !value.is_empty() && value.len().is_multiple_of(4),
+        IPV6_HINT => !value.is_empty() && value.len().is_multiple_of(16),
         _ => true,
     };
     if !usual {
