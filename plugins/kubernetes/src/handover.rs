@@ -150,18 +150,19 @@ mod tests {
             steps.load(Ordering::Relaxed) > before
         };
         assert!(!goes_on().await, "nobody drives it");
-        let first = tokio::spawn(running.drive());
+        let mut tasks = tokio::task::JoinSet::new();
+        let first = tasks.spawn(running.drive());
         assert!(goes_on().await);
-        let second = tokio::spawn(running.drive());
+        let second = tasks.spawn(running.drive());
         assert!(goes_on().await);
         second.abort();
         assert!(goes_on().await, "the first goes on after the second");
-        let third = tokio::spawn(running.drive());
+        let third = tasks.spawn(running.drive());
         tokio::time::sleep(Duration::from_millis(20)).await;
         first.abort();
         assert!(goes_on().await, "the third goes on after the first");
         third.abort();
-        let _ended = third.await;
+        while tasks.join_next().await.is_some() {}
         assert!(!goes_on().await);
     }
 }

@@ -123,7 +123,7 @@ pub struct Index {
     keep: Keep,
     keep_external: AtomicBool,
     keep_pod_labels: AtomicBool,
-    imports: Option<Arc<Index>>,
+    imports: Option<Arc<Self>>,
     clock: Clock,
     state: state::State,
     serial_arrived: AtomicU32,
@@ -179,7 +179,7 @@ impl Index {
     }
 
     /// The ServiceImports as Services, with the endpoints that each cluster has for them, if these are kept.
-    pub fn imports(&self) -> Option<&Arc<Index>> {
+    pub fn imports(&self) -> Option<&Arc<Self>> {
         self.imports.as_ref()
     }
 
