@@ -98,7 +98,7 @@ fn transfer(q: &mut Query, closes: bool) -> Reply {
 impl Plugin for Erratic {
     async fn serve(&self, q: &mut Query, _next: Next<'_>) -> Reply {
         let number = self.seen.0.fetch_add(1, Ordering::Relaxed);
-        let is_due = |every: u64| every > 0 && number % every == 0;
+        let is_due = |every: u64| every > 0 && number.is_multiple_of(every);
         if is_due(self.config.drop) {
             return Reply::silence();
         }
