@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 use std::alloc::System;
+use std::sync::Arc;
 
 use catena_core::Rtype;
 use catena_core::prelude::*;
+use catena_core::{ProxyPolicy, ProxyProtocol, ProxySessions, ReplyQueue};
 use catena_server::Limits;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -61,6 +63,16 @@ const ANSWERS: PluginDef = PluginDef::new("answers", |cx| {
     Ok(())
 });
 
+/// What directives set for sockets.
+const PROXIED: PluginDef = PluginDef::new("proxied", |cx| {
+    let dropped = cx.metrics().counter("dropped", "dropped", &["server", "reason"]);
+    let sockets = &mut cx.block_settings().sockets;
+    sockets.reply_queue = Some(ReplyQueue { dropped });
+    let sessions = Some(ProxySessions { ttl: std::time::Duration::from_secs(60), sessions_max: 10 });
+    sockets.proxy = Some(ProxyProtocol { policy: Arc::new(|_| ProxyPolicy::Use), sessions });
+    Ok(())
+});
+
 fn allocations(server: &Server, message: &[u8]) -> usize {
     let socket = server.udp();
     let mut reply = [0; 1024];
@@ -92,6 +104,10 @@ fn a_query_that_does_not_wait_allocates_one_box_a_link() {
     with_edns[11] = 1;
     with_edns.extend([0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 0]);
     assert_eq!(allocations(&seven, &with_edns), 7 * usize::from(COUNTED));
+    // PROXY headers, and a queue that forgets.
+    let proxied =
+        Server::with([PROXIED, ANSWERS], ".:0 {\n proxied\n answers\n}", 1, Limits::default(), Some("127.0.0.1"));
+    assert_eq!(allocations(&proxied, &plain), usize::from(COUNTED));
     // On a wildcard socket the address that was asked comes along.
     let wildcard = Server::with([ANSWERS], ".:0 {\n answers\n}", 1, Limits::default(), None);
     assert_eq!(allocations(&wildcard, &plain), usize::from(COUNTED));

@@ -302,39 +302,4 @@ impl Drop for Waits {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use super::*;
-    use crate::limits::Limits;
-    use catena_core::{ListenAddr, Log, Metrics, NoLog, Transport};
-
-    #[tokio::test]
-    async fn a_reply_that_cannot_be_sent_is_skipped_and_the_others_go_out() {
-        let log = Log::new(Arc::new(NoLog));
-        let addr = ListenAddr { transport: Transport::Dns, ip: Some([127, 0, 0, 1].into()), scope: None, port: 0 };
-        let bound = Arc::new(crate::bind(&addr, 1, &log).unwrap());
-        let socket = bound.sockets(0, 1).next().unwrap().udp.as_ref().unwrap();
-        let shed = Metrics::new().counter("shed", "shed", &["server", "reason"]);
-        let mut udp = Udp {
-            socket: UdpSocket::from_std(socket.try_clone().unwrap()).unwrap(),
-            bound: Arc::clone(&bound),
-            worker: Rc::new(Worker::new((0, 1), Limits::default(), log, shed)),
-            seat: Rc::new(UdpSeat::new()),
-            sender: Sender::new(false),
-            is_blocked: false,
-        };
-        udp.socket.writable().await.unwrap();
-        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let peer = client.local_addr().unwrap();
-        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        for (octet, len, to) in [(1, 1, peer), (2, 65_508, peer), (3, 1, nowhere), (4, 1, peer)] {
-            udp.seat.push(Outgoing { octets: vec![octet; len], peer: to, source: None });
-        }
-        udp.flush().unwrap();
-        for wanted in [1, 4] {
-            let mut reply = [0; 8];
-            let got = tokio::time::timeout(Duration::from_secs(5), client.recv(&mut reply)).await;
-            assert_eq!((got.unwrap().unwrap(), reply[0]), (1, wanted));
-        }
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@ use catena_core::prelude::*;
 use catena_core::{
     BuildContext, Clock, Envelopes, Instance, ListenAddr, Log, LogSink, Metrics, PluginList, Spawner, build,
 };
-use catena_server::{Bound, Context, Generation, Limits, Workers, bind};
+use catena_server::{Bound, Context, Generation, Limits, Workers, bind, sockets_of};
 use catena_testkit::{FakeFiles, FakeInterfaces, FakeLog, RuntimeSpawner};
 use tokio::runtime::{Builder, Runtime};
 
@@ -22,7 +22,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) const SILENCE: Duration = Duration::from_millis(150);
 
 /// Answers by the first label of the name: `waitN` after N milliseconds, `never`, `boom` panics, `later` panics after waiting,
-/// `where` with the address that was asked, `bigN` with N records, `streamN` with N messages
+/// `where` with the address that was asked, `who` with the client's, `bigN` with N records, `streamN` with N messages
 /// of 30,000 octets, `breakN` with N of them, the last a panic; anything else at once with its argument.
 pub(crate) const PLAY: PluginDef = PluginDef::new("play", |cx| {
     let mut words = cx.cursor();
@@ -72,6 +72,7 @@ impl Plugin for Play {
                 panic!("it went boom {}", "later");
             }
             "where" => address = q.local().ip(),
+            "who" => address = q.client().ip(),
             "big" => count = number,
             "stream" => return Reply::stream(Messages { left: number, breaks: false, pulled: Arc::clone(&self.1) }),
             "break" => return Reply::stream(Messages { left: number, breaks: true, pulled: Arc::clone(&self.1) }),
@@ -184,7 +185,11 @@ impl Server {
         let workers = self.workers.as_ref().unwrap().count();
         let on = |addr: &ListenAddr| ListenAddr { ip: ip.map(|ip| ip.parse().unwrap()), ..addr.clone() };
         let listeners = instance.listeners().iter();
-        listeners.map(|listener| Arc::new(bind(&on(&listener.addr), workers, &log_of(&self.log)).unwrap())).collect()
+        let opened = listeners.map(|listener| {
+            let count = sockets_of(listener.sockets.count, workers);
+            Arc::new(bind(&on(&listener.addr), count, &log_of(&self.log)).unwrap())
+        });
+        opened.collect()
     }
 
     pub(crate) fn adopt(&self, instance: Arc<Instance>, listeners: Vec<Arc<Bound>>) {

@@ -5,5 +5,7 @@ mod adopt;
 mod binding;
 mod harness;
 mod panics;
+mod proxy;
+mod settings;
 mod tcp;
 mod udp;

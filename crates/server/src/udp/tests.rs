@@ -1,0 +1,146 @@
+//! Sockets that take no replies, and replies that no socket takes.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use super::*;
+use crate::flight::Flight;
+use crate::limits::{Limits, REPLY_QUEUE_MAX};
+use catena_core::{
+    Answer, Clock, Env, Fixed, ListenAddr, Log, Metrics, NoLog, PluginDef, Rcode, ReplyQueue, Spawner, Transport,
+};
+use catena_testkit::{Kit, RuntimeSpawner};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Answers NOERROR, and FORMERR while the queue is full; with `queue`, replies wait in one that forgets.
+const PLAY: PluginDef = PluginDef::new("play", |cx| {
+    let mut words = cx.cursor();
+    words.next();
+    if words.next_arg() {
+        let dropped = cx.metrics().counter("dropped", "dropped", &["server", "reason"]);
+        cx.block_settings().sockets.reply_queue = Some(ReplyQueue { dropped });
+    }
+    cx.link(Fixed(|query: &mut Query| {
+        let rcode = if query.arrival().is_crowded { Rcode::FORMERR } else { Rcode::NOERROR };
+        Answer::to(query).with_rcode(rcode).into()
+    }));
+    Ok(())
+});
+
+fn udp() -> Udp {
+    let log = Log::new(Arc::new(NoLog));
+    let addr = ListenAddr { transport: Transport::Dns, ip: Some([127, 0, 0, 1].into()), scope: None, port: 0 };
+    let bound = Arc::new(crate::bind(&addr, 1, &log).unwrap());
+    let socket = bound.sockets(0, 1).next().unwrap().udp.as_ref().unwrap();
+    let shed = Metrics::new().counter("shed", "shed", &["server", "reason"]);
+    Udp {
+        socket: UdpSocket::from_std(socket.try_clone().unwrap()).unwrap(),
+        bound: Arc::clone(&bound),
+        worker: Rc::new(Worker::new((0, 1), Limits::default(), log, shed)),
+        seat: Rc::new(UdpSeat::new()),
+        sender: Sender::new(false),
+        is_blocked: false,
+    }
+}
+
+/// Serves the socket with the chain of a kit.
+fn serve(udp: &Udp, kit: &Kit) {
+    let clock: Arc<dyn Clock> = Arc::<catena_testkit::FakeClock>::clone(&kit.clock);
+    let spawner: Arc<dyn Spawner> = Arc::<RuntimeSpawner>::clone(&kit.spawner);
+    let env = Arc::new(Env { instance: Arc::clone(kit.instance()), clock, spawner, worker: 0 });
+    udp.seat.serve(Rc::new(Route::new(env, 0, Arc::new(Flight::default()), &udp.worker, &udp.bound)));
+}
+
+/// Lets the socket look as if the system took no more replies, until the runtime hears of it again.
+fn block(udp: &mut Udp) {
+    let blocked = udp.socket.try_io(Interest::WRITABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+    assert!(blocked.is_err());
+    udp.is_blocked = true;
+}
+
+fn query(id: u16) -> Vec<u8> {
+    let mut message = id.to_be_bytes().to_vec();
+    message.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'a', 0, 0, 1, 0, 1]);
+    message
+}
+
+/// Sends queries and lets the server read them as far as it wants to.
+async fn ask(udp: &mut Udp, client: &UdpSocket, ids: std::ops::Range<u16>) {
+    let (mut receiver, mut exchange) = (Receiver::new(false), Exchange::new());
+    for id in ids {
+        client.send_to(&query(id), udp.bound.local_addr()).await.unwrap();
+        for _ in 0..200 {
+            block(udp);
+            if matches!(turn_now(udp).await, Poll::Ready(Turn::Read)) {
+                udp.read_batch(&mut receiver, &mut exchange, serve_one).unwrap();
+                break;
+            }
+            yield_now().await;
+        }
+    }
+}
+
+async fn turn_now(udp: &Udp) -> Poll<Turn> {
+    poll_fn(|cx| Poll::Ready(udp.poll_turn(cx))).await
+}
+
+async fn receive(client: &UdpSocket) -> Vec<u8> {
+    let mut reply = [0; 512];
+    let len = tokio::time::timeout(PATIENCE, client.recv(&mut reply)).await.unwrap().unwrap();
+    reply[..len].to_vec()
+}
+
+fn rcodes(udp: &Udp) -> Vec<u8> {
+    udp.seat.state.borrow().send(|replies| replies.map(|reply| reply.octets[3] & 15).collect())
+}
+
+#[tokio::test]
+async fn a_reply_that_cannot_be_sent_is_skipped_and_the_others_go_out() {
+    let mut udp = udp();
+    udp.socket.writable().await.unwrap();
+    let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let peer = client.local_addr().unwrap();
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    for (octet, len, to) in [(1, 1, peer), (2, 65_508, peer), (3, 1, nowhere), (4, 1, peer)] {
+        udp.seat.push(Outgoing { octets: vec![octet; len], peer: to, source: None });
+    }
+    udp.flush().unwrap();
+    for wanted in [1, 4] {
+        assert_eq!(receive(&client).await, [wanted]);
+    }
+}
+
+#[test]
+fn while_the_system_takes_no_replies_queries_wait_in_the_kernel() {
+    let kit = Kit::of([PLAY], "play");
+    kit.run(async {
+        let mut udp = udp();
+        serve(&udp, &kit);
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        ask(&mut udp, &client, 0..3).await;
+        block(&mut udp);
+        assert!(turn_now(&udp).await.is_pending());
+        assert!(udp.seat.state.borrow().is_empty());
+    });
+}
+
+#[test]
+fn with_a_queue_that_forgets_they_are_read_and_told_when_it_is_full_and_the_newest_reply_goes_first() {
+    let kit = Kit::of([PLAY], "play queue");
+    kit.run(async {
+        let mut udp = udp();
+        serve(&udp, &kit);
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let last = u16::try_from(REPLY_QUEUE_MAX).unwrap() + 2;
+        ask(&mut udp, &client, 0..last).await;
+        let rcodes = rcodes(&udp);
+        assert_eq!((rcodes.len(), rcodes.iter().filter(|rcode| **rcode == 1).count()), (REPLY_QUEUE_MAX, 2));
+        udp.socket =
+            UdpSocket::from_std(udp.bound.sockets(0, 1).next().unwrap().udp.as_ref().unwrap().try_clone().unwrap())
+                .unwrap();
+        udp.socket.writable().await.unwrap();
+        udp.flush().unwrap();
+        assert_eq!(receive(&client).await[..2], (last - 1).to_be_bytes());
+        let dropped = kit.metrics.counter("dropped", "dropped", &["server", "reason"]);
+        assert!((dropped.with_label_values(&["dns://:53", "response"]).get() - 2.0).abs() < 0.5);
+    });
+}
