@@ -4,6 +4,7 @@ mod address;
 mod bitmap;
 mod codes;
 mod gateway;
+mod host;
 mod input;
 mod location;
 mod output;

@@ -5,7 +5,7 @@ use super::Field::{self, *};
 use super::Form;
 use super::codes::{ALGORITHMS, CERTIFICATES, DIGESTS, KEY_PROTOCOLS, PROTOCOLS, SCHEMES};
 use super::output::write_number;
-use super::{address, gateway, location, prefixes, service};
+use super::{address, gateway, host, location, prefixes, service};
 
 /// Addresses of class CH: a name and an octal number (RFC 1035 section 3.4.1 is of class IN only; as BIND reads it).
 pub(crate) static CHAOS_A: Form = Form::Fields(&[Name, Octal16]);
@@ -55,7 +55,7 @@ static TYPES: [Entry; 98] = [
     opaque(10, "NULL"),
     fields(11, "WKS", &[Ipv4, Code8(PROTOCOLS), Special(&address::WELL_KNOWN_SERVICES)]),
     fields(12, "PTR", &[Name]),
-    fields(13, "HINFO", &[Text, Text]),
+    fields(13, "HINFO", &[Special(&host::HOST)]),
     fields(14, "MINFO", &[Name, Name]),
     fields(15, "MX", &[U16, Name]),
     fields(16, "TXT", &[Texts]),

@@ -11,12 +11,13 @@ use catena_core::Files;
 use super::*;
 
 /// Good files that BIND refuses.
-const BIND_REFUSES: [(&str, &str); 14] = [
+const BIND_REFUSES: [(&str, &str); 15] = [
     ("chaos", "a zone of class IN was asked for; the file decides here"),
     ("cname-and-other", "what a zone must hold is the store's matter"),
     ("empty", "what a zone must hold is the store's matter"),
     ("gateway-without-key", "RFC 4025 section 2.6: the key may be missing"),
     ("generate-any-rdata", "CoreDNS takes the whole line, BIND one word"),
+    ("host", "CoreDNS takes other than two strings"),
     ("long-text", "CoreDNS cuts long texts"),
     ("no-ns", "what a zone must hold is the store's matter"),
     ("no-soa", "what a zone must hold is the store's matter"),
