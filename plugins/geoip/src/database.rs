@@ -1,11 +1,12 @@
 //! A MaxMind database, and the values that are found in it by address.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use catena_gocompat::quote::quote;
 use maxminddb::{LookupResult, MaxMindDbError, PathElement, Reader};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{IgnoredAny, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// The most subdivisions of one record that are told.
 const SUBDIVISIONS_MAX: usize = 16;
@@ -110,6 +111,29 @@ impl Value {
     }
 }
 
+/// A number of any width: those who make databases take the shortest.
+struct Unsigned(u64);
+
+impl<'de> Deserialize<'de> for Unsigned {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(UnsignedVisitor)
+    }
+}
+
+struct UnsignedVisitor;
+
+impl Visitor<'_> for UnsignedVisitor {
+    type Value = Unsigned;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an unsigned number")
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Unsigned, E> {
+        Ok(Unsigned(number))
+    }
+}
+
 #[derive(Deserialize)]
 struct Subdivision<'a> {
     #[serde(default)]
@@ -178,7 +202,7 @@ fn text(found: &LookupResult<'_, Vec<u8>>, value: Value) -> Result<String, MaxMi
         Kind::Coordinate => {
             found.decode_path::<f64>(value.path)?.map(|degrees| degrees.to_string()).unwrap_or_default()
         }
-        Kind::Number => found.decode_path::<u32>(value.path)?.unwrap_or_default().to_string(),
+        Kind::Number => found.decode_path::<Unsigned>(value.path)?.map_or(0, |number| number.0).to_string(),
         Kind::Codes => {
             let all: Vec<Subdivision<'_>> = found.decode_path(value.path)?.unwrap_or_default();
             let codes: Vec<&str> = all.iter().take(SUBDIVISIONS_MAX).map(|subdivision| subdivision.iso_code).collect();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use catena_core::Fixed;
 use catena_testkit::{Ask, Kit, Recipe, check_config};
 
-use self::mmdb::Field::{Degrees, List, Map, Number, Text, Truth};
+use self::mmdb::Field::{Degrees, List, Long, Map, Number, Short, Text, Truth};
 use self::mmdb::{Field, database};
 use super::*;
 
@@ -123,6 +123,15 @@ fn a_database_of_systems_has_two_labels() {
     let kit = kit_of(database("GeoLite2-ASN", &[("2001:db8::/32", record)]), "");
     assert_eq!(all_labels(&kit, "[2001:db8::7]:9")[10..], ["-", "4200000001", "Big & Sons"]);
     assert_eq!(all_labels(&kit, "192.0.2.7:9")[10..], ["-", "0", ""]);
+}
+
+#[test]
+fn a_number_may_have_any_width() {
+    let of = |number| Map(vec![("autonomous_system_number", number)]);
+    let networks = [("192.0.2.1/32", of(Short(64_500))), ("192.0.2.2/32", of(Long(64_501)))];
+    let kit = kit_of(database("GeoLite2-ASN", &networks), "");
+    assert_eq!(all_labels(&kit, "192.0.2.1:9")[11..], ["64500", ""]);
+    assert_eq!(all_labels(&kit, "192.0.2.2:9")[11..], ["64501", ""]);
 }
 
 #[test]
