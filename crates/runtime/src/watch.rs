@@ -105,7 +105,7 @@ impl Server {
         // A default Corefile that is gone leaves in force what was in it.
         let text = if text.built_in { self.text().await } else { text };
         let outcome = self.replace(text).await;
-        self.options.source.told(outcome.as_ref().map(|()| ())).await;
+        self.options.source.told(outcome.as_ref().copied()).await;
         outcome
     }
 }

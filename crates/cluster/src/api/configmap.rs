@@ -286,13 +286,105 @@ fn jitter() -> f64 {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::super::access::Access;
+    use super::super::tests::{Answer, refused, serve};
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
+    use tokio::task::JoinSet;
+
+    /// What a follower of `dns/names` sees of a scripted API, until so many things were seen.
+    async fn seen(count: usize, script: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Vec<Seen> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let access = Access::Endpoint { url: listener.local_addr().unwrap().to_string(), tls: None };
+        let mut server = JoinSet::new();
+        server.spawn(serve(listener, Arc::new(script)));
+        let timing = Timing { pause_min: Duration::from_millis(10), ..Timing::default() };
+        let follower = Follower::new(access.client().await.unwrap(), "dns", "names", timing);
+        let all = Mutex::new(Vec::new());
+        let enough = tokio::sync::Notify::new();
+        let see = |seen| {
+            let mut all = all.lock().unwrap();
+            all.push(seen);
+            if all.len() == count {
+                enough.notify_one();
+            }
+        };
+        tokio::select! {
+            () = follower.run(&see) => {}
+            () = enough.notified() => {}
+            () = sleep(Duration::from_secs(10)) => {}
+        }
+        let mut all = all.lock().unwrap();
+        all.truncate(count);
+        std::mem::take(&mut all)
+    }
+
+    fn object(name: &str, text: &str) -> String {
+        format!(r#"{{"metadata":{{"name":"{name}","uid":"u","resourceVersion":"7"}},"data":{{"Corefile":"{text}"}}}}"#)
+    }
+
+    fn list(items: &str) -> Answer {
+        Answer::Whole(200, "", format!(r#"{{"metadata":{{"resourceVersion":"7"}},"items":[{items}]}}"#))
+    }
+
+    fn found(text: &str) -> Seen {
+        let data = BTreeMap::from([("Corefile".to_owned(), text.to_owned())]);
+        Seen::Found(ConfigMap { uid: "u".to_owned(), version: "7".to_owned(), data })
+    }
+
+    #[tokio::test]
+    async fn follows_the_object_from_where_the_list_ended() {
+        let event = |kind: &str, object: String| format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n");
+        let seen = seen(5, move |target| {
+            assert!(target.ends_with("&fieldSelector=metadata.name%3Dnames"), "{target}");
+            match target {
+                _ if target.contains("watch=1&") => {
+                    assert!(target.contains("&resourceVersion=7&"), "{target}");
+                    Answer::Stays(vec![
+                        event("MODIFIED", object("names", "b")),
+                        event("MODIFIED", object("others", "x")),
+                        event("BOOKMARK", object("", "")),
+                        event("DELETED", object("names", "b")),
+                        event("ADDED", object("names", "c")),
+                    ])
+                }
+                _ => list(&object("names", "a")),
+            }
+        });
+        assert_eq!(seen.await, [found("a"), found("b"), Seen::Heard, Seen::Missing, found("c")]);
+    }
+
+    #[tokio::test]
+    async fn what_may_not_be_watched_is_listed_again_and_again() {
+        let lists = AtomicUsize::new(0);
+        let seen = seen(4, move |target| match target {
+            _ if target.contains("watch=1&") => refused(403, "", "configmaps is forbidden"),
+            _ if lists.fetch_add(1, Ordering::Relaxed) == 0 => list(""),
+            _ => list(&object("names", "a")),
+        });
+        let forbidden = || Seen::Failed("configmaps is forbidden".to_owned());
+        assert_eq!(seen.await, [Seen::Missing, forbidden(), found("a"), forbidden()]);
+    }
+
+    #[tokio::test]
+    async fn half_a_line_and_a_version_that_is_gone_lead_to_another_list() {
+        let watches = AtomicUsize::new(0);
+        let gone = r#"{"type":"ERROR","object":{"kind":"Status","code":410,"message":"too old"}}"#;
+        let seen = seen(4, move |target| match target {
+            _ if !target.contains("watch=1&") => list(&object("names", "a")),
+            _ if watches.fetch_add(1, Ordering::Relaxed) == 0 => Answer::Ends(vec![format!("{gone}\n")]),
+            _ => Answer::Ends(vec!["{\"type\":\"ADD".to_owned()]),
+        });
+        let half = Seen::Failed("a watch event ends in the middle".to_owned());
+        assert_eq!(seen.await, [found("a"), found("a"), half, found("a")]);
+    }
 
     #[test]
     fn a_message_may_be_as_long_as_the_limit_and_is_cut_beyond_between_characters() {
         let fits = "x".repeat(MESSAGE_BYTES_MAX);
         assert_eq!(cut(&fits), fits);
-        let long = format!("{}{}", "x".repeat(MESSAGE_BYTES_MAX - 4), "ßß");
+        let long = format!("{}{}", "x".repeat(MESSAGE_BYTES_MAX - 4), "ßßß");
         let told = cut(&long);
         assert_eq!(told.len(), MESSAGE_BYTES_MAX - 1);
         assert!(told.ends_with("x..."), "{told}");

@@ -16,7 +16,7 @@ use super::*;
 use crate::index::{Keep, Level, Observer};
 
 /// How the server answers one request.
-enum Answer {
+pub(super) enum Answer {
     /// With a status, more headers and a body.
     Whole(u16, &'static str, String),
     /// With lines, and then an end of the body.
@@ -29,9 +29,9 @@ enum Answer {
     Late(Duration),
 }
 
-type Script = Arc<dyn Fn(&str) -> Answer + Send + Sync>;
+pub(super) type Script = Arc<dyn Fn(&str) -> Answer + Send + Sync>;
 
-async fn serve(listener: TcpListener, script: Script) {
+pub(super) async fn serve(listener: TcpListener, script: Script) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         connections.spawn(answer(stream, Arc::clone(&script)));
@@ -168,7 +168,7 @@ fn gone() -> String {
     event("ERROR", r#"{"kind":"Status","code":410,"reason":"Expired","message":"too old"}"#)
 }
 
-fn refused(code: u16, headers: &'static str, message: &str) -> Answer {
+pub(super) fn refused(code: u16, headers: &'static str, message: &str) -> Answer {
     Answer::Whole(code, headers, format!(r#"{{"kind":"Status","code":{code},"message":"{message}"}}"#))
 }
 
