@@ -219,6 +219,75 @@ fn the_serial_moves_with_what_answers_show() {
 }
 
 #[test]
+fn external_addresses_are_kept_once_somebody_asks_for_them() {
+    let index = index();
+    let front = service("shop", "front", json!({"clusterIP": "10.0.0.1", "externalIPs": ["192.0.2.1", "192.0.2.2"]}));
+    index.apply_service(&front);
+    assert!(index.services_outside(ip("192.0.2.1")).is_empty());
+    index.keep_external();
+    index.apply_service(&front);
+    assert_eq!(index.services_outside(ip("192.0.2.1"))[0].name(), "front");
+    index.apply_service(&service("shop", "front", json!({"clusterIP": "10.0.0.1", "externalIPs": ["192.0.2.2"]})));
+    assert!(index.services_outside(ip("192.0.2.1")).is_empty());
+    assert_eq!(index.services_outside(ip("192.0.2.2")).len(), 1);
+    index.delete_service("shop", "front");
+    assert!(index.services_outside(ip("192.0.2.2")).is_empty());
+}
+
+#[test]
+fn imports_are_services_of_their_own_with_endpoints_by_cluster() {
+    let keep = Keep { imports: true, ..Keep::default() };
+    let index = Index::with_clock(keep, Arc::new(Quiet), Arc::new(|| 1000));
+    let imports = index.imports().unwrap();
+    let import: types::ServiceImport = serde_json::from_value(
+        json!({"metadata": {"namespace": "a", "name": "db"}, "spec": {"type": "Headless", "ips": []}}),
+    )
+    .unwrap();
+    let mut east = slice("a", "s-east", "own", json!([{"addresses": ["10.1.0.1"], "hostname": "db-0"}]));
+    east.metadata.labels.import = Some("db".to_owned());
+    east.metadata.labels.cluster = Some("east".to_owned());
+    imports.apply_import(&import);
+    imports.apply_import_slice(&east);
+    let entry = imports.service(b"a", b"db").unwrap();
+    assert_eq!(entry.service().unwrap().kind, ServiceKind::Headless);
+    let clusters: Vec<_> = entry.endpoints().map(|(_, endpoint)| endpoint.cluster).collect();
+    assert_eq!(clusters, [Some("east")]);
+    assert!(index.service(b"a", b"db").is_none() && imports.service(b"a", b"own").is_none());
+    // What comes shows in the serial number of the cluster's own zone, what changes in that of the set of clusters.
+    assert_eq!((index.serial(), imports.serial_updated()), (1000, 0));
+    east.metadata.labels.cluster = Some("west".to_owned());
+    imports.apply_import_slice(&east);
+    assert_eq!(imports.serial_updated(), 1000);
+    assert!(!index.is_synced());
+    index.require(Kinds::of(&[Kind::Services]));
+    index.finish(Kind::Services);
+    assert!(!index.is_synced(), "the imports are not");
+    imports.finish(Kind::Services);
+    imports.finish(Kind::Slices);
+    assert!(index.is_synced());
+}
+
+#[test]
+fn labels_of_pods_are_kept_once_somebody_asks_for_them() {
+    let index = index();
+    let pod = |name: &str, app: &str| -> types::Pod<types::AllLabels> {
+        let metadata = json!({"namespace": "a", "name": name, "labels": {"app": app}});
+        serde_json::from_value(json!({"metadata": metadata, "status": {"podIP": "10.1.0.1"}})).unwrap()
+    };
+    index.apply_pod(&pod("y", "till"));
+    assert_eq!(index.pod_at(ip("10.1.0.1")).unwrap().label("app"), None);
+    index.keep_pod_labels();
+    index.apply_pod(&pod("y", "till"));
+    assert_eq!(index.pod_at(ip("10.1.0.1")).unwrap().label("app"), Some("till"));
+    index.apply_pod(&pod("y", "shop"));
+    assert_eq!(index.pod_at(ip("10.1.0.1")).unwrap().label("app"), Some("shop"));
+    // Of several pods with one address it is always the same.
+    index.apply_pod(&pod("x", "first"));
+    assert_eq!(index.pod_at(ip("10.1.0.1")).unwrap().name(), "x");
+    assert_eq!(index.pods_at(ip("10.1.0.1")).len(), 2);
+}
+
+#[test]
 fn pods_are_found_by_address_until_they_are_gone() {
     let index = index();
     let pod = |address: &str, deleted: bool| -> types::Pod {
