@@ -306,7 +306,7 @@ impl Lookup<'_, '_> {
         for hop in 0..CHAIN_MAX {
             match self.step(&name, hop) {
                 Step::Break(outcome) => return outcome,
-                Step::Continue(target) if self.was_followed(target.wire()) => break,
+                Step::Continue(target) if self.is_told(target.wire(), Rtype::CNAME) => break,
                 Step::Continue(target) if !zone.holds(target.wire()) => return self.chase(&target),
                 Step::Continue(target) => name = target,
             }
@@ -333,10 +333,10 @@ impl Lookup<'_, '_> {
         Outcome::Chase
     }
 
-    /// Whether a CNAME record of this name is in the answer already.
-    fn was_followed(&self, target: &[u8]) -> bool {
+    /// Whether a record of this name and type is in the answer already.
+    fn is_told(&self, owner: &[u8], rtype: Rtype) -> bool {
         let mut records = self.answer.records(Section::Answer);
-        records.any(|record| record.rtype() == Rtype::CNAME && record.owner_wire() == target)
+        records.any(|record| record.rtype() == rtype && record.owner_wire() == owner)
     }
 
     /// The name is there, or a wildcard whose parent has `encloser` labels stands for it.
@@ -358,6 +358,8 @@ impl Lookup<'_, '_> {
                 }
                 true
             }
+            // The DNAME that led here may be what is asked for.
+            None if hop > 0 && self.is_told(lower, qtype) => true,
             None => zone.add_set(self.answer, Section::Answer, lower, all, qtype, dnssec_ok),
         };
         if !found {
@@ -450,14 +452,19 @@ impl Lookup<'_, '_> {
         if lower_target.as_ref().is_some_and(|target| target.wire() == lower) {
             return Step::Break(Outcome::SelfMapped);
         }
-        // Only one DNAME is allowed (RFC 6672 section 2.4); its signatures are those of the set.
-        self.answer.push_wire(Section::Answer, owner, Rtype::DNAME, zone.class, entry.ttl, entry.rdata);
-        if self.asked.dnssec_ok {
-            zone.add_signatures(self.answer, Section::Answer, owner, all, Rtype::DNAME);
+        // Only one DNAME is allowed (RFC 6672 section 2.4); its signatures are those of the set. It may be used several times and is told once.
+        if !self.is_told(owner, Rtype::DNAME) {
+            self.answer.push_wire(Section::Answer, owner, Rtype::DNAME, zone.class, entry.ttl, entry.rdata);
+            if self.asked.dnssec_ok {
+                zone.add_signatures(self.answer, Section::Answer, owner, all, Rtype::DNAME);
+            }
         }
         let (Some(target), Some(lower_target)) = (target, lower_target) else { return Step::Break(Outcome::TooLong) };
         self.answer.push_wire(Section::Answer, lower, Rtype::CNAME, zone.class, entry.ttl, target.wire());
-        if self.asked.qtype == Rtype::CNAME {
+        // A target below the DNAME itself leads there again and again.
+        let end = LabelStarts::of(entry.rdata).suffix_start(count).and_then(|start| entry.rdata.get(start..));
+        let returns = end.is_some_and(|end| end.eq_ignore_ascii_case(owner));
+        if self.asked.qtype == Rtype::CNAME || returns {
             zone.add_ns(self.answer, self.asked.dnssec_ok);
             return Step::Break(Outcome::Answered);
         }

@@ -181,6 +181,22 @@ fn dname_to_itself_fails() {
 }
 
 #[test]
+fn dname_that_is_used_twice_is_told_once() {
+    let zone = zone("n.b DNAME b\n x.b A 192.0.2.1");
+    finds(
+        &zone,
+        "x.n.n.b A",
+        "Answered\n = n.b DNAME b\n = x.n.n.b CNAME x.n.b\n = x.n.b CNAME x.b\n = x.b A 192.0.2.1\n ~ @ NS ns",
+    );
+    finds(&zone, "n.n.b DNAME", "Answered\n = n.b DNAME b\n = n.n.b CNAME n.b\n ~ @ NS ns");
+}
+
+#[test]
+fn dname_to_a_name_below_itself_is_followed_once() {
+    finds(&zone("b DNAME a.b"), "x.b A", "Answered\n = b DNAME a.b\n = x.b CNAME x.a.b\n ~ @ NS ns");
+}
+
+#[test]
 fn dname_that_makes_the_name_too_long_says_so() {
     let long = "a".repeat(60);
     let zone = zone(&format!("old DNAME {long}.{long}.{long}"));

@@ -93,9 +93,12 @@ impl Model {
                 if target == *name {
                     return ("SelfMapped".to_owned(), None);
                 }
-                answer.push(format!("{} DNAME {dname}", text(here)));
+                let told = format!("{} DNAME {dname}", text(here));
+                if !answer.contains(&told) {
+                    answer.push(told);
+                }
                 answer.push(format!("{} CNAME {}", text(name), text(&target)));
-                if rtype == "CNAME" {
+                if rtype == "CNAME" || labels(dname).starts_with(here) {
                     return ("Answered".to_owned(), None);
                 }
                 return (String::new(), Some(target));
@@ -122,7 +125,11 @@ impl Model {
             return (String::new(), Some(labels(target)));
         }
         let found = self.of(source, rtype);
-        answer.extend(found.iter().map(|data| format!("{} {rtype} {data}", text(name)).trim_end().to_owned()));
+        for line in found.iter().map(|data| format!("{} {rtype} {data}", text(name)).trim_end().to_owned()) {
+            if rtype != "DNAME" || !answer.contains(&line) {
+                answer.push(line);
+            }
+        }
         let outcome = match () {
             () if !found.is_empty() => "Answered",
             () if name == source && !self.records.contains_key(name) => "EmptyNonTerminal",
