@@ -1,6 +1,7 @@
 //! Domain names of questions and zones: inline storage, label boundaries, suffix tests without allocation.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use domain::base::Name;
 use domain::dep::octseq::array::Array;
@@ -134,6 +135,39 @@ pub fn lower_text(name: &Name<[u8]>) -> String {
 pub fn make_lower(wire: &mut [u8]) {
     // Length octets are below 64, so no letter hides among them.
     wire.make_ascii_lowercase();
+}
+
+/// The address that a reverse name spells (RFC 1035 section 3.5, RFC 3596 section 2.5), of any case; `None` if it is not the name of a
+/// whole address. An IPv4-mapped address is the IPv4 address.
+#[must_use]
+pub fn reverse_address(name: &Name<[u8]>) -> Option<IpAddr> {
+    let mut labels = name.iter().map(|label| label.as_slice());
+    let mut next = || labels.next();
+    let is = |label: &[u8], word: &str| label.eq_ignore_ascii_case(word.as_bytes());
+    match name.label_count() {
+        7 => {
+            let mut octets = [0; 4];
+            for octet in octets.iter_mut().rev() {
+                *octet = decimal(next()?)?;
+            }
+            (is(next()?, "in-addr") && is(next()?, "arpa")).then(|| octets.into())
+        }
+        35 => {
+            let mut bits = 0_u128;
+            for place in 0..32 {
+                let [digit] = next()? else { return None };
+                bits |= u128::from(char::from(*digit).to_digit(16)?) << (4 * place);
+            }
+            (is(next()?, "ip6") && is(next()?, "arpa")).then(|| IpAddr::V6(bits.into()).to_canonical())
+        }
+        _ => None,
+    }
+}
+
+/// A number of 8 bits without leading zeros.
+fn decimal(label: &[u8]) -> Option<u8> {
+    let plain = label.iter().all(u8::is_ascii_digit) && (label.len() == 1 || label.first() != Some(&b'0'));
+    std::str::from_utf8(label).ok().filter(|_| plain)?.parse().ok()
 }
 
 /// A zone: a lower-case name, ready to be compared with the end of a question's.
@@ -368,6 +402,18 @@ mod tests {
         assert_eq!(text(name.for_slice()), "A\\;b\\\"\\(c\\)\\\\\\007.a\\.b\\ .");
         assert_eq!(lower_text(name.for_slice()).chars().next(), Some('a'));
         assert_eq!(text(root().for_slice()), ".");
+    }
+
+    #[test]
+    fn a_reverse_name_of_a_whole_address_spells_it() {
+        let read = |text: &str| reverse_address(owned(text).unwrap().for_slice()).map(|ip| ip.to_string());
+        let v6 = format!("7{}.8.B.d.0.1.0.0.2.ip6.ARPA", ".0".repeat(23));
+        assert_eq!(read("1.0.96.10.IN-ADDR.arpa").as_deref(), Some("10.96.0.1"));
+        assert_eq!(read(&v6).as_deref(), Some("2001:db8::7"));
+        for none in ["96.10.in-addr.arpa", "01.0.96.10.in-addr.arpa", "256.0.96.10.in-addr.arpa", "1.0.96.10.ip6.arpa"] {
+            assert_eq!(read(none), None, "{none}");
+        }
+        assert_eq!(read(&v6.replace("7.0", "g.0")), None);
     }
 
     #[test]
