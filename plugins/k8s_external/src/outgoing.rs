@@ -152,17 +152,23 @@ impl Stream {
         }
     }
 
-    /// The records of external addresses: at the Service's name the addresses and one SRV record, and one for each port's name.
+    /// The records of external addresses: at the Service's name the addresses and one SRV record, and one for each port's name. A Service
+    /// that has only names has a CNAME record and nothing beside it (RFC 1034 section 3.6.2).
     fn outside_of(&self, entry: &Entry, service: &Service, batch: &mut Batch) {
         let records = self.records();
         let Some(owner) = service_name(entry, None, self.zone.wire()) else { return };
+        let hosts: Vec<Host> = hosts(service).collect();
+        let has_address = hosts.iter().any(|host| matches!(host, Host::Address(_)));
         let mut named = HashSet::new();
-        for host in hosts(service) {
+        if let (false, Some(Host::Name(target))) = (has_address, hosts.first()) {
+            records.cname(batch, &owner, target);
+            named.insert(owner.clone());
+        }
+        for host in hosts {
             for port in service.ports.iter() {
                 let item = [Item { host: host.clone(), port: port.number, endpoint: None }];
-                match &host {
-                    Host::Address(ip) => records.addresses(batch, &owner, &item, type_of(*ip)),
-                    Host::Name(target) => records.cname(batch, &owner, target),
+                if let Host::Address(ip) = host {
+                    records.addresses(batch, &owner, &item, type_of(ip));
                 }
                 for name in [Some(owner.clone()), self.port_name(entry, port)].into_iter().flatten() {
                     if port.number.is_some() && named.insert(name.clone()) {

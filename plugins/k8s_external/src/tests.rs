@@ -308,6 +308,8 @@ fn a_zone_goes_out_from_soa_to_soa_with_all_that_its_names_answer() {
     }
     let own = |line: &&String| line.starts_with("web.shop.example.org. 40 SRV");
     assert_eq!(lines.iter().filter(own).count(), 1, "one SRV record at the name itself");
+    let away: Vec<&String> = lines.iter().filter(|line| line.starts_with("away.")).collect();
+    assert_eq!(away, ["away.shop.example.org. 40 CNAME lb.example.net."], "nothing beside a CNAME record");
 }
 
 #[test]
