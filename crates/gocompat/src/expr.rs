@@ -1,11 +1,12 @@
 //! expr-lang expressions, as `view` and `template` use them (CoreDNS: plugin/pkg/expression).
 //!
 //! The `expr-lang` crate checks names when a program runs. This module checks them, and the count
-//! of arguments, when it compiles, with the texts of Go's expr-lang. It has no check of types:
-//! an operator on the wrong ones fails when it runs.
+//! of arguments, when it compiles, with the texts of Go's expr-lang. Types are checked where an
+//! operator stands between literals and calls; elsewhere wrong ones fail when it runs.
 
 mod query;
 mod scan;
+mod types;
 
 pub use query::query_value;
 
@@ -267,6 +268,7 @@ impl Program {
             return Err(ExprError(format!("expression too long: {got} > {max}")));
         }
         scan::check(source, functions, variables).map_err(ExprError)?;
+        types::check(source, functions).map_err(ExprError)?;
         // The parser of the crate has assertions of its own; none may end the server.
         let program = catch_unwind(AssertUnwindSafe(|| expr::compile(source)))
             .map_err(|_| ExprError("expression is not supported".to_owned()))?

@@ -194,6 +194,11 @@ fn functions_and_variables_that_there_are_not_are_told() {
 }
 
 #[test]
+fn operators_on_the_wrong_types_are_told() {
+    told("port() == 53", "invalid operation: == (mismatched types string and int) (1:8)");
+}
+
+#[test]
 fn what_is_no_expression_is_told() {
     told("invalid expression", "");
     told("type( == 'A'", "");

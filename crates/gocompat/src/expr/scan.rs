@@ -24,22 +24,22 @@ pub(super) const KEYWORDS: [&str; 14] = [
 const RANGE_MAX: i64 = 1_000_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Name,
     Number,
     Text,
     Symbol,
 }
 
-struct Token<'s> {
-    kind: Kind,
-    text: &'s str,
-    at: usize,
+pub(super) struct Token<'s> {
+    pub(super) kind: Kind,
+    pub(super) text: &'s str,
+    pub(super) at: usize,
 }
 
 /// Splits the source into tokens, without comments and blanks. What the language does not know
 /// becomes a symbol; the compiler refuses it later.
-fn tokens(source: &str) -> Vec<Token<'_>> {
+pub(super) fn tokens(source: &str) -> Vec<Token<'_>> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(c) = source[at..].chars().next() {
@@ -180,7 +180,7 @@ fn check_count(tokens: &[Token<'_>], at: usize, function: &Function) -> Result<(
 }
 
 /// Adds line, column and the line with a caret, in the form of Go's expr-lang.
-fn located(why: &str, source: &str, at: usize) -> String {
+pub(super) fn located(why: &str, source: &str, at: usize) -> String {
     let start = source[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let line = source[start..].lines().next().unwrap_or_default();
     let number = source[..at].matches('\n').count() + 1;

@@ -97,6 +97,65 @@ fn wrong_argument_counts_do_not_compile() {
 }
 
 #[test]
+fn operators_between_values_of_the_wrong_types_do_not_compile() {
+    let told = |source: &str| compile(source).unwrap_err().to_string();
+    assert_eq!(
+        told("port() == 53"),
+        "invalid operation: == (mismatched types string and int) (1:8)\n | port() == 53\n | .......^"
+    );
+    for (source, operator, left, right) in [
+        ("client_ip() in '10.0.0.0/8'", "in", "string", "string"),
+        ("do() && (name() contains 1)", "contains", "string", "int"),
+        ("do() && 1", "&&", "bool", "int"),
+        ("do() or 'x'", "or", "bool", "string"),
+        ("id() > 'a'", ">", "int", "string"),
+        ("do() < true", "<", "bool", "bool"),
+        ("size() + name()", "+", "int", "string"),
+        ("incidr(client_ip(), '10.0.0.0/8') == 'true'", "==", "bool", "string"),
+        ("type() != 1 || do()", "!=", "string", "int"),
+    ] {
+        let text = told(source);
+        let expected = format!("invalid operation: {operator} (mismatched types {left} and {right}) (1:");
+        assert!(text.starts_with(&expected), "{source}: {text}");
+    }
+}
+
+#[test]
+fn arguments_of_the_wrong_type_do_not_compile() {
+    let text = compile("incidr(client_ip(), 2)").unwrap_err().to_string();
+    assert!(text.starts_with("cannot use int as argument (type string) to call incidr  (1:21)"), "{text}");
+    assert!(compile("metadata(true) == ''").is_err());
+}
+
+#[test]
+fn a_broken_pattern_does_not_compile() {
+    let text = compile("name() matches '['").unwrap_err().to_string();
+    assert!(text.starts_with("error parsing regexp: missing closing ]: `[` (1:8)"), "{text}");
+    assert!(compile(r"name() matches '^a\\.b'").is_ok());
+}
+
+#[test]
+fn types_that_cannot_be_seen_are_not_judged() {
+    for source in [
+        "size() + 1 == 2",
+        "2 == 1 + size()",
+        "len(name()) == 3",
+        "name()[0:3] == 'www'",
+        "split(name(), '.')[0] == 'www'",
+        "type() in ['A', 'MX']",
+        "'a' in {'a': 1}",
+        "name() == (do() ? 'a' : 'b')",
+        "size() / 1.5 > 2",
+        "not do() == true",
+        "!(type() == 'A') && -1 < id()",
+        "name() + 'x' == 'y'",
+        "incidr(client_ip(), '10.0.0.0/' + string(8))",
+    ] {
+        assert!(compile(source).is_ok(), "{source}: {:?}", compile(source));
+    }
+}
+
+#[test]
 fn broken_expressions_do_not_compile() {
     for source in ["", "1 +", "(", "'a", "a b", "1 == ", "size() in 1..num"] {
         assert!(compile(source).is_err(), "{source}");
