@@ -73,7 +73,7 @@ impl Dns64 {
 
 /// How long the absence of IPv6 addresses may be believed.
 fn ttl_of_absence(answer: &Answer) -> u32 {
-    let soa = answer.records(Section::Authority).filter(|record| record.rtype() == Rtype::SOA).last();
+    let soa = answer.records(Section::Authority).rfind(|record| record.rtype() == Rtype::SOA);
     soa.map_or(TTL_WITHOUT_SOA, |soa| soa.ttl())
 }
 

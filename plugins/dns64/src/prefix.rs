@@ -24,7 +24,7 @@ impl Prefix {
     /// A prefix of so many bits; `None` unless it has whole octets, 4 to 12 of them. CoreDNS: plugin/dns64 takes lengths that RFC 6052
     /// leaves out.
     pub(crate) fn new(network: Ipv6Addr, bits: u8) -> Option<Self> {
-        let is_whole = bits % 8 == 0 && (32..=96).contains(&bits);
+        let is_whole = bits.is_multiple_of(8) && (32..=96).contains(&bits);
         is_whole.then(|| Self { octets: network.octets(), len: usize::from(bits / 8) })
     }
 
