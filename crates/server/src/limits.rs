@@ -84,3 +84,23 @@ impl StreamLimits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_listener_sets_goes_before_the_limits_of_the_worker() {
+        let limits = Limits::default();
+        let none = StreamLimits::of(&limits, None);
+        assert_eq!((none.read, none.idle, none.write), (READ_TIMEOUT, IDLE_TIMEOUT, WRITE_TIMEOUT));
+        assert_eq!(none.messages_max, None);
+        let [read, idle, write] = [21, 22, 23].map(|seconds| Some(Duration::from_secs(seconds)));
+        let messages = Some(MessageLimit::AtMost(24));
+        let set = StreamLimits::of(&limits, Some(&Timeouts { read, write, idle, messages }));
+        assert_eq!((Some(set.read), Some(set.idle), Some(set.write)), (read, idle, write));
+        assert_eq!(set.messages_max, Some(24));
+        let unlimited = Timeouts { messages: Some(MessageLimit::Unlimited), ..Timeouts::default() };
+        assert_eq!(StreamLimits::of(&limits, Some(&unlimited)).messages_max, None);
+    }
+}

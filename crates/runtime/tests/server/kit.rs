@@ -81,6 +81,10 @@ impl Service for Noted {
         self.log.info(format_args!("serving {} on {}", self.name, cx.listen.len()));
     }
 
+    async fn ending(&self) {
+        self.log.info(format_args!("ending {}", self.name));
+    }
+
     async fn shutdown(&self) {
         self.log.info(format_args!("shutdown {}", self.name));
     }

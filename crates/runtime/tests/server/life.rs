@@ -3,7 +3,7 @@ use catena_runtime::Source;
 use crate::kit::{Kit, ask, is_closed, query};
 
 #[tokio::test]
-async fn services_start_plugin_by_plugin_and_end_in_two_rounds() {
+async fn services_start_plugin_by_plugin_and_end_in_three_rounds() {
     let kit = Kit::start("a.:0 {\n second x\n first x\n}\nb.:0 {\n first y\n}").await;
     assert_eq!(
         kit.log.take(),
@@ -18,8 +18,11 @@ async fn services_start_plugin_by_plugin_and_end_in_two_rounds() {
     );
     kit.server.end_services().await;
     assert_eq!(
-        kit.log.take()[..6],
+        kit.log.take()[..9],
         [
+            "[INFO] plugin/first: ending x",
+            "[INFO] plugin/first: ending y",
+            "[INFO] plugin/second: ending x",
             "[INFO] plugin/first: shutdown x",
             "[INFO] plugin/first: shutdown y",
             "[INFO] plugin/second: shutdown x",

@@ -211,7 +211,7 @@ fn a_client_that_asks_on_and_never_reads_is_closed_by_the_write_timeout() {
     // What it sent is not all read, so the end of the connection comes as a reset, which shows without reading.
     while !greedy.is_empty() {
         greedy.retain(|stream| stream.take_error().unwrap().is_none());
-        assert!(start.elapsed() < Duration::from_secs(5), "a connection is kept");
+        assert!(start.elapsed() < Duration::from_secs(20), "a connection is kept");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
