@@ -1,0 +1,202 @@
+//! One transfer, or one question for the serial number, over a TCP connection of its own.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use catena_core::wire::{HEADER_OCTETS, raw_record, skip_name, u16_at};
+use catena_core::{Class, Rtype, wire};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::assembly::{Assembly, AssemblyError, Progress, serial_in};
+use crate::Zone;
+use crate::tsig::{Conversation, ConversationError, Key};
+
+/// How long connecting, sending and each message may take.
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A server that has the zone.
+#[derive(Clone, Debug)]
+pub struct Primary {
+    /// Where it is.
+    pub addr: SocketAddr,
+    /// The key that requests are signed with and replies have to be.
+    pub key: Option<Arc<Key>>,
+}
+
+/// Why nothing could be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The connection.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// What came.
+    #[error("{0}")]
+    Transfer(#[from] AssemblyError),
+    /// Its signature.
+    #[error("{0}")]
+    Signature(#[from] ConversationError),
+    /// The primary does not know the zone.
+    #[error("no SOA record in the reply, rcode {0}")]
+    NoSoa(u8),
+}
+
+/// What a transfer brought.
+#[derive(Debug)]
+pub enum Fetched {
+    /// There is nothing newer.
+    UpToDate,
+    /// A new version.
+    Zone(Box<Zone>),
+}
+
+/// Asks a primary for the serial number of a zone, whose name is in lower case on the wire. `now` tells the seconds since 1970.
+///
+/// # Errors
+/// No usable reply came.
+pub async fn serial_of(primary: &Primary, apex: &[u8], now: &(dyn Fn() -> u64 + Sync)) -> Result<u32, FetchError> {
+    let id = rand::random();
+    let mut request = question(id, apex, Rtype::SOA);
+    let mut connection = Connection::open(primary, &mut request, now()).await?;
+    let reply = connection.next(now).await?;
+    let rcode = reply.get(3).map_or(0, |octet| octet & 0x0f);
+    if u16_at(&reply, 0).ok() != Some(id) || rcode != 0 {
+        return Err(FetchError::NoSoa(rcode));
+    }
+    soa_serial(&reply, apex).ok_or(FetchError::NoSoa(rcode))
+}
+
+/// Fetches a zone: what changed since the version that is here if there is one, else all of it. A primary that does not know IXFR is asked for all.
+///
+/// # Errors
+/// No whole and usable transfer came.
+pub async fn fetch(
+    primary: &Primary,
+    apex: &[u8],
+    current: Option<Arc<Zone>>,
+    now: &(dyn Fn() -> u64 + Sync),
+) -> Result<Fetched, FetchError> {
+    if let Some(zone) = current {
+        match attempt(primary, apex, Some(zone), now).await {
+            // FORMERR, NOTIMP, REFUSED: the primary has no differences to give. Broken differences: the whole zone mends them.
+            Err(FetchError::Transfer(AssemblyError::Rcode(1 | 4 | 5) | AssemblyError::Differences)) => {}
+            other => return other,
+        }
+    }
+    attempt(primary, apex, None, now).await
+}
+
+async fn attempt(
+    primary: &Primary,
+    apex: &[u8],
+    current: Option<Arc<Zone>>,
+    now: &(dyn Fn() -> u64 + Sync),
+) -> Result<Fetched, FetchError> {
+    let id = rand::random();
+    let mut request = match &current {
+        Some(zone) => ixfr_question(id, apex, zone),
+        None => question(id, apex, Rtype::AXFR),
+    };
+    let mut connection = Connection::open(primary, &mut request, now()).await?;
+    let mut assembly = Assembly::new(apex, id, current);
+    loop {
+        let message = connection.next(now).await?;
+        match assembly.message(&message)? {
+            Progress::More => {}
+            Progress::UpToDate => {
+                connection.is_trusted()?;
+                return Ok(Fetched::UpToDate);
+            }
+            Progress::Done(zone) => {
+                connection.is_trusted()?;
+                return Ok(Fetched::Zone(Box::new(zone)));
+            }
+        }
+    }
+}
+
+fn question(id: u16, apex: &[u8], qtype: Rtype) -> Vec<u8> {
+    let mut message = id.to_be_bytes().to_vec();
+    message.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    message.extend_from_slice(apex);
+    message.extend_from_slice(&qtype.to_int().to_be_bytes());
+    message.extend_from_slice(&Class::IN.to_int().to_be_bytes());
+    message
+}
+
+/// The authority section has the SOA record of the version that is here (RFC 1995 section 3).
+fn ixfr_question(id: u16, apex: &[u8], zone: &Zone) -> Vec<u8> {
+    let mut message = question(id, apex, Rtype::IXFR);
+    message[9] = 1;
+    let soa = zone.soa();
+    // The owner is the name of the question.
+    message.extend_from_slice(&[0xc0, HEADER_OCTETS as u8]);
+    message.extend_from_slice(&Rtype::SOA.to_int().to_be_bytes());
+    message.extend_from_slice(&soa.class.to_int().to_be_bytes());
+    message.extend_from_slice(&soa.ttl.to_be_bytes());
+    message.extend_from_slice(&(soa.rdata.len() as u16).to_be_bytes());
+    message.extend_from_slice(soa.rdata);
+    message
+}
+
+fn soa_serial(reply: &[u8], apex: &[u8]) -> Option<u32> {
+    let mut at = HEADER_OCTETS;
+    for _ in 0..u16_at(reply, 4).ok()? {
+        at = skip_name(reply, at).ok()? + 4;
+    }
+    for _ in 0..u16_at(reply, 6).ok()? {
+        let record = raw_record(reply, at).ok()?;
+        let (mut owner, mut rdata) = (Vec::new(), Vec::new());
+        wire::expand_name(reply, record.owner, &mut owner).ok()?;
+        if record.rtype == Rtype::SOA && owner.eq_ignore_ascii_case(apex) {
+            wire::expand_rdata(reply, &record, &mut rdata).ok()?;
+            return serial_in(&rdata);
+        }
+        at = record.end;
+    }
+    None
+}
+
+/// A connection on which one request was sent.
+struct Connection {
+    stream: TcpStream,
+    conversation: Option<Conversation>,
+}
+
+impl Connection {
+    async fn open(primary: &Primary, request: &mut Vec<u8>, now: u64) -> Result<Self, FetchError> {
+        let mut stream = within(TcpStream::connect(primary.addr)).await?;
+        let conversation = primary.key.as_ref().map(|key| Conversation::sign(Arc::clone(key), request, now));
+        let mut frame = (request.len() as u16).to_be_bytes().to_vec();
+        frame.extend_from_slice(request);
+        within(stream.write_all(&frame)).await?;
+        Ok(Self { stream, conversation })
+    }
+
+    /// The next message, its signature checked.
+    async fn next(&mut self, now: &(dyn Fn() -> u64 + Sync)) -> Result<Vec<u8>, FetchError> {
+        let len = within(self.stream.read_u16()).await?;
+        let mut message = vec![0; usize::from(len)];
+        within(self.stream.read_exact(&mut message)).await?;
+        if let Some(conversation) = &mut self.conversation {
+            conversation.check(&message, now())?;
+        }
+        Ok(message)
+    }
+
+    /// The last message was signed, if messages have to be.
+    fn is_trusted(&self) -> Result<(), FetchError> {
+        match &self.conversation {
+            Some(conversation) if !conversation.is_covered() => Err(ConversationError::Unsigned.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn within<T>(step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let late = || io::Error::new(io::ErrorKind::TimedOut, "i/o timeout");
+    timeout(STEP_TIMEOUT, step).await.unwrap_or_else(|_| Err(late()))
+}

@@ -1,0 +1,12 @@
+//! Zones fetched from their primaries: SOA queries, AXFR (RFC 5936) and IXFR (RFC 1995) over TCP, signed if there is a key.
+//!
+//! [`client`] speaks with the primary, [`assembly`] makes a zone of the messages that come, which may be anything.
+
+mod assembly;
+mod client;
+
+#[cfg(test)]
+mod tests;
+
+pub use assembly::{Assembly, AssemblyError, Progress, TRANSFER_MESSAGES_MAX};
+pub use client::{FetchError, Fetched, Primary, fetch, serial_of};
