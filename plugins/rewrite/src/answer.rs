@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use catena_core::prelude::*;
-use catena_core::{Log, SECTIONS};
+use catena_core::{Log, OwnedName, SECTIONS};
 
-use crate::back::{Back, Part, revert_options};
+use crate::back::{Back, Map, Part, apply_all, revert_options};
 use crate::target;
 
 /// The sections in the order in which steps are taken, the answer section apart. CoreDNS: plugin/rewrite.
@@ -56,40 +56,40 @@ fn take_back_rcode(answer: &mut Answer, records: usize, steps: &[Back]) {
 }
 
 fn take_back_section(answer: &mut Answer, section: Section, steps: &[Back]) {
-    for index in 0..answer.count(section) {
-        for step in steps.iter().rev() {
-            take_back_record(answer, section, index, step);
+    (0..answer.count(section)).for_each(|index| take_back_record(answer, section, index, steps));
+}
+
+/// Takes steps for one record.
+pub(crate) fn take_back_record(answer: &mut Answer, section: Section, index: usize, steps: &[Back]) {
+    let Some(entry) = answer.entries_mut(section).get_mut(index) else { return };
+    for step in steps.iter().rev() {
+        if let Back::Ttl { min, max } = step {
+            entry.ttl = entry.ttl.max(*min).min(*max);
         }
+    }
+    let record = answer.record(&answer.entries(section)[index]);
+    let owner = apply_all(record.owner_wire(), maps(steps, Part::Value));
+    let rdata = renamed(record.rtype(), record.rdata(), steps);
+    if let Some(owner) = owner.and_then(|wire| OwnedName::from_octets(wire).ok()) {
+        answer.set_owner(section, index, owner.for_slice());
+    }
+    if let Some(rdata) = rdata {
+        answer.set_rdata(section, index, &rdata);
     }
 }
 
-/// Takes one step for one record.
-pub(crate) fn take_back_record(answer: &mut Answer, section: Section, index: usize, step: &Back) {
-    match step {
-        Back::Ttl { min, max } => {
-            if let Some(entry) = answer.entries_mut(section).get_mut(index) {
-                entry.ttl = entry.ttl.max(*min).min(*max);
-            }
-        }
-        Back::Names(naming) => {
-            let Some(record) = answer.entries(section).get(index).map(|entry| answer.record(entry)) else { return };
-            let owner = (naming.part != Part::Value).then(|| naming.map.apply(record.owner_wire())).flatten();
-            let rdata = (naming.part != Part::Owner).then(|| renamed(record.rtype(), record.rdata(), naming)).flatten();
-            if let Some(owner) = owner.and_then(|wire| catena_core::OwnedName::from_octets(wire).ok()) {
-                answer.set_owner(section, index, owner.for_slice());
-            }
-            if let Some(rdata) = rdata {
-                answer.set_rdata(section, index, &rdata);
-            }
-        }
-        _ => {}
-    }
+/// The maps of the steps, in the order in which they are taken, but for those that are about the other part alone.
+fn maps(steps: &[Back], other: Part) -> impl Iterator<Item = &Map> {
+    steps.iter().rev().filter_map(move |step| match step {
+        Back::Names(naming) if naming.part != other => Some(&naming.map),
+        _ => None,
+    })
 }
 
 /// The rdata with another name in it; `None` if that stays as it is.
-fn renamed(rtype: Rtype, rdata: &[u8], naming: &crate::back::Naming) -> Option<Vec<u8>> {
+fn renamed(rtype: Rtype, rdata: &[u8], steps: &[Back]) -> Option<Vec<u8>> {
     let place = value(rtype, rdata)?;
-    let name = naming.map.apply(&rdata[place.clone()])?;
+    let name = apply_all(&rdata[place.clone()], maps(steps, Part::Owner))?;
     Some([&rdata[..place.start], &name, &rdata[place.end..]].concat())
 }
 

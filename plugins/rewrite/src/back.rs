@@ -1,5 +1,6 @@
 //! What is done to replies: steps that rules leave for the way back, taken in reverse order.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use catena_core::name::{NAME_OCTETS_MAX, text};
@@ -85,24 +86,61 @@ pub(crate) enum Map {
     },
 }
 
+/// A name on its way through maps: as text once a map made one, for what is no name may become one again.
+enum Spelling<'a> {
+    Wire(Cow<'a, [u8]>),
+    Text(String),
+}
+
+impl Spelling<'_> {
+    fn text(&self) -> Option<String> {
+        match self {
+            Self::Wire(octets) => Some(text(Name::from_slice(octets).ok()?)),
+            Self::Text(text) => Some(text.clone()),
+        }
+    }
+
+    fn wire(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Wire(octets) => Some(octets.into_owned()),
+            Self::Text(text) => wire(&text),
+        }
+    }
+}
+
+/// What a name, given in wire form, becomes by all the maps, one after the other; `None` if it stays as it is, also where it would become
+/// none.
+pub(crate) fn apply_all<'a>(name: &[u8], maps: impl Iterator<Item = &'a Map>) -> Option<Vec<u8>> {
+    let mut now = Spelling::Wire(name.into());
+    let mut has_changed = false;
+    for map in maps {
+        if let Some(changed) = map.apply(&now) {
+            now = changed;
+            has_changed = true;
+        }
+    }
+    if has_changed { now.wire() } else { None }
+}
+
 impl Map {
-    /// What a name, given in wire form, becomes; `None` if it stays as it is, also where it would become none.
-    pub(crate) fn apply(&self, name: &[u8]) -> Option<Vec<u8>> {
+    /// What a name becomes; `None` if it stays as it is.
+    fn apply(&self, name: &Spelling<'_>) -> Option<Spelling<'static>> {
         match self {
             Self::Tail { from, to, itself } => {
-                let at = tail(name, from)?;
+                let octets = match name {
+                    Spelling::Wire(octets) => Cow::Borrowed(&**octets),
+                    Spelling::Text(text) => Cow::Owned(wire(text)?),
+                };
+                let at = tail(&octets, from)?;
                 if at == 0 && !itself || at + to.len() > NAME_OCTETS_MAX {
                     return None;
                 }
-                Some([&name[..at], to].concat())
+                Some(Spelling::Wire([&octets[..at], to].concat().into()))
             }
-            Self::Suffix { from, to } => {
-                let before = text(Name::from_slice(name).ok()?);
-                wire(&[before.strip_suffix(from.as_str())?, to].concat())
-            }
+            Self::Suffix { from, to } => Some(Spelling::Text([name.text()?.strip_suffix(from.as_str())?, to].concat())),
             Self::Regex { pattern, to } => {
-                let before = text(Name::from_slice(name).ok()?);
-                wire(&with_groups(to, &pattern.captures(&before)?))
+                let before = name.text()?;
+                Some(Spelling::Text(with_groups(to, &pattern.captures(&before)?)))
             }
         }
     }
@@ -183,7 +221,7 @@ mod tests {
     use super::*;
 
     fn told(map: &Map, name: &str) -> Option<String> {
-        let after = map.apply(&wire(name).unwrap())?;
+        let after = apply_all(&wire(name).unwrap(), std::iter::once(map))?;
         Some(text(Name::from_slice(&after).unwrap()))
     }
 
@@ -206,7 +244,8 @@ mod tests {
     fn octets_that_look_like_labels_are_not_taken_for_labels() {
         // One label: an octet 3, then "net".
         let name = b"\x05a\x03net\x00".to_vec();
-        assert_eq!(tail_of("net.", "org.", true).apply(&name), None);
+        let map = tail_of("net.", "org.", true);
+        assert_eq!(apply_all(&name, std::iter::once(&map)), None);
     }
 
     #[test]
@@ -224,6 +263,15 @@ mod tests {
         let map = Map::Suffix { from: "rg.".to_owned(), to: "x.".to_owned() };
         assert_eq!(told(&map, "a.org.").as_deref(), Some("a.ox."));
         assert_eq!(told(&map, "a.net."), None);
+    }
+
+    #[test]
+    fn what_is_no_name_may_become_one_by_the_next_map() {
+        let regex = |pattern: &str, to: &str| Map::Regex { pattern: Regexp::new(pattern).unwrap(), to: to.to_owned() };
+        let maps = [regex("mx\\.(.*)", "mail.{1}."), regex("(.*)\\.net", "{1}.org.")];
+        let after = |maps: &[Map]| apply_all(&wire("mx.a.net.").unwrap(), maps.iter());
+        assert_eq!(after(&maps[..1]), None);
+        assert_eq!(after(&maps), wire("mail.a.org."));
     }
 
     #[test]

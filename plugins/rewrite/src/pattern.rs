@@ -42,6 +42,30 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// The same where the case of the name does not matter; what is not replaced keeps its case. An expression has to see to that itself.
+    pub(crate) fn replaced_in_any_case(&self, name: &str, to: &str) -> Option<String> {
+        let lower = name.to_ascii_lowercase();
+        match self {
+            Self::Exact(_) => self.replaced(&lower, to),
+            Self::Prefix(text) => lower.starts_with(text).then(|| [to, &name[text.len()..]].concat()),
+            Self::Suffix(text) => lower.ends_with(text).then(|| [&name[..name.len() - text.len()], to].concat()),
+            Self::Substring(text) => {
+                let mut replaced = String::with_capacity(name.len());
+                let mut end = 0;
+                for (start, found) in lower.match_indices(text.as_str()) {
+                    replaced.push_str(&name[end..start]);
+                    replaced.push_str(to);
+                    end = start + found.len();
+                }
+                replaced.push_str(&name[end..]);
+                (end > 0).then_some(replaced)
+            }
+            Self::Regex(_) => self.replaced(name, to),
+        }
+    }
+}
+
 /// Puts the groups of a match in place of `{0}`, `{1}` and so on, one after the other: what a group brings in may be replaced by a later
 /// one (CoreDNS: plugin/rewrite).
 pub(crate) fn with_groups(to: &str, groups: &Captures<'_, '_>) -> String {
@@ -52,13 +76,14 @@ pub(crate) fn with_groups(to: &str, groups: &Captures<'_, '_>) -> String {
             text = text.replace(&place, group);
         }
         if text.len() > TEXT_OCTETS_MAX {
+            text.truncate(text.floor_char_boundary(TEXT_OCTETS_MAX));
             break;
         }
     }
     text
 }
 
-/// The longest text that groups are put into, octets: beyond it no name is that long in presentation form, four octets for each of 255.
+/// The longest text with groups put in, octets, at which it is cut; no name is that long, for each of its 255 octets takes four at most.
 pub(crate) const TEXT_OCTETS_MAX: usize = 16 * 1024;
 
 /// Lower case, and a final dot unless there is one. CoreDNS: `plugin.Name.Normalize`.
@@ -114,11 +139,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_replaced_keeps_its_case() {
+        let text = str::to_owned;
+        for (pattern, told) in [
+            (Pattern::Exact(text("www.cdn.org.")), "x"),
+            (Pattern::Prefix(text("www.")), "xCdn.oRg."),
+            (Pattern::Suffix(text(".org.")), "wWw.Cdnx"),
+            (Pattern::Substring(text("w")), "xxx.Cdn.oRg."),
+        ] {
+            assert_eq!(pattern.replaced_in_any_case("wWw.Cdn.oRg.", "x").as_deref(), Some(told));
+            assert_eq!(pattern.replaced_in_any_case("a.net.", "x"), None);
+        }
+    }
+
+    #[test]
     fn groups_cannot_make_a_text_grow_without_end() {
         let regex = Regexp::new("(.*)(.*)").unwrap();
         let name = "{2}".repeat(60);
         let to = "{1}".repeat(400);
         let text = with_groups(&to, &regex.captures(&name).unwrap());
-        assert!(text.len() > TEXT_OCTETS_MAX && text.len() < 400 * name.len() + to.len());
+        assert_eq!(text.len(), TEXT_OCTETS_MAX);
     }
 }

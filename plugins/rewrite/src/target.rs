@@ -1,6 +1,6 @@
 //! Rules for the targets of CNAME records: another target, and what this server has for it.
 
-use catena_core::name::{lower_text, owned};
+use catena_core::name::{owned, text};
 use catena_core::prelude::*;
 use catena_core::{Body, Log, OwnedName};
 use catena_gocompat::regexp::{PATTERN_BYTES_MAX, Regexp};
@@ -44,11 +44,11 @@ impl TargetRule {
             }
             Pattern::Regex(regex) => regex.as_str().is_empty(),
         };
-        if is_empty || self.to.is_empty() { None } else { self.pattern.replaced(target, &self.to) }
+        if is_empty || self.to.is_empty() { None } else { self.pattern.replaced_in_any_case(target, &self.to) }
     }
 }
 
-/// Names are compared in lower case, so the case of the expression must not matter.
+/// The case of targets does not matter, so that of the expression must not, either.
 fn expression(from: &str) -> Result<Regexp, Fault<'_>> {
     if from.len() > PATTERN_BYTES_MAX {
         let text = format!("regex pattern too long in a cname rule: {} > {PATTERN_BYTES_MAX}", from.len());
@@ -66,17 +66,17 @@ fn expression(from: &str) -> Result<Regexp, Fault<'_>> {
 pub(crate) async fn take_back_answer(answer: &mut Answer, q: &Query, steps: &[Back], log: &Log) {
     for index in 0..answer.count(Section::Answer) {
         let mut found = None;
-        for step in steps.iter().rev() {
-            let Back::Target(rule) = step else {
-                take_back_record(answer, Section::Answer, index, step);
-                continue;
-            };
+        let mut rest = steps;
+        while let Some((last, Back::Target(rule))) = last_target(rest) {
+            take_back_record(answer, Section::Answer, index, &rest[last + 1..]);
+            rest = &rest[..last];
             let Some(target) = other_target(answer, index, rule) else { continue };
             let Some((name, reply)) = look_up(q, &target, log).await else { continue };
             if answer.set_rdata(Section::Answer, index, name.as_slice()) {
                 found = Some(reply);
             }
         }
+        take_back_record(answer, Section::Answer, index, rest);
         if let Some(found) = found {
             let entries = answer.entries_mut(Section::Answer);
             entries.truncate(index + 1);
@@ -90,9 +90,14 @@ pub(crate) async fn take_back_answer(answer: &mut Answer, q: &Query, steps: &[Ba
     }
 }
 
+/// The step of that kind which is taken first, that is the last one.
+fn last_target(steps: &[Back]) -> Option<(usize, &Back)> {
+    steps.iter().enumerate().rfind(|(_, step)| matches!(step, Back::Target(_)))
+}
+
 fn other_target(answer: &Answer, index: usize, rule: &TargetRule) -> Option<String> {
     let entry = answer.entries(Section::Answer).get(index).filter(|entry| entry.rtype == Rtype::CNAME)?;
-    rule.replaced(&lower_text(answer.record(entry).target()?))
+    rule.replaced(&text(answer.record(entry).target()?))
 }
 
 /// What this server has for a target; `None`, and a line in the log, if it cannot be asked.
