@@ -1,6 +1,6 @@
 //! What is answered to which type of question.
 
-use catena_core::name::OwnedName;
+use catena_core::name::{OwnedName, reverse_address};
 use catena_core::{Answer, Body, Class, Query, Question, Rtype, Section, Zone, flags};
 use domain::base::Name;
 use domain::base::name::ToName as _;
@@ -9,7 +9,6 @@ use domain::rdata::{Cname, Ns, Ptr};
 use crate::backend::{Backend, Found, NameServer};
 use crate::records::{Seen, name, push_address, push_soa, push_srv, service_name, zone_as_asked};
 use crate::request::Detail;
-use crate::reverse;
 
 /// How many names an external name may lead to, one after the other, before the last (CoreDNS: plugin/backend_lookup.go).
 const CNAME_CHAIN_MAX: usize = 10;
@@ -189,7 +188,7 @@ impl Backend {
     }
 
     fn pointers(&self, question: &Question, zone: &Zone, answer: &mut Answer) -> Outcome {
-        let Some(address) = reverse::address(question) else { return self.existence(question, zone) };
+        let Some(address) = reverse_address(question.lower()) else { return self.existence(question, zone) };
         let mut seen = Vec::new();
         self.visit_reverse(address, &mut |entry, endpoint| {
             let target = service_name(entry, endpoint, self.config.primary.wire());

@@ -13,7 +13,6 @@ mod metrics;
 mod outside;
 mod records;
 mod request;
-mod reverse;
 mod source;
 #[cfg(test)]
 mod tests;
