@@ -92,10 +92,13 @@ pub(crate) fn read(octets: &[u8]) -> Result<Found, Fault> {
 fn read_line(octets: &[u8]) -> Result<Found, Fault> {
     let window = octets.get(..LINE_OCTETS_MAX).unwrap_or(octets);
     let Some(end) = window.iter().position(|octet| *octet == b'\n') else {
-        return if window.len() == LINE_OCTETS_MAX {
-            Err(LINE_TOO_LONG)
-        } else {
-            Ok(Found::Partial(Some(LINE_UNREADABLE)))
+        return match window.len() {
+            LINE_OCTETS_MAX => Err(LINE_TOO_LONG),
+            // What is no text never becomes a line; there is no need to wait for its end.
+            _ if !window.starts_with(b"PROXY UNKNOWN") && window.iter().any(|octet| !is_text(*octet)) => {
+                Err(LINE_UNREADABLE)
+            }
+            _ => Ok(Found::Partial(Some(LINE_UNREADABLE))),
         };
     };
     let line = window[..end].strip_suffix(b"\r").ok_or(LINE_END)?;
@@ -121,6 +124,10 @@ fn read_line(octets: &[u8]) -> Result<Found, Fault> {
     };
     let ends = ((source, port(source_port)?).into(), (destination, port(destination_port)?).into());
     header(family, Some(ends))
+}
+
+fn is_text(octet: u8) -> bool {
+    matches!(octet, b' '..=b'~' | b'\r')
 }
 
 fn ip<T: FromStr + Into<IpAddr>>(word: &[u8]) -> Result<IpAddr, Fault> {
@@ -296,6 +303,15 @@ mod tests {
         }
         assert_eq!(line("X TCP4 1.2.3.4 1.2.3.4 1 1"), LINE_UNREADABLE.to_string());
         assert_eq!(fault(b"PROXY UNKNOWN\n"), LINE_END.to_string());
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_wrong_as_soon_as_something_else_follows() {
+        for more in [&b"\0\x1f"[..], b"\r\0", b"\x80"] {
+            let octets = [b"PROXY TCP4 198.51.100.9 203.0.113.1 4711 53", more].concat();
+            assert_eq!(read(&octets), Err(LINE_UNREADABLE));
+        }
+        assert!(matches!(read(b"PROXY UNKNOWN \0"), Ok(Found::Partial(_))));
     }
 
     #[test]
