@@ -6,26 +6,26 @@ use std::net::IpAddr;
 use crate::world::{Endpoint, Key, Port, Service, Slice, World};
 
 /// The zone of the cluster, and that of the set of clusters.
-pub const ZONE: &str = "cluster.local.";
-pub const SET_ZONE: &str = "clusterset.local.";
+pub(crate) const ZONE: &str = "cluster.local.";
+pub(crate) const SET_ZONE: &str = "clusterset.local.";
 
 /// What the Corefile says.
 #[derive(Debug, Clone, Copy)]
-pub struct Options {
+pub(crate) struct Options {
     /// `namespaces shop`
-    pub shop_alone: bool,
+    pub(crate) shop_alone: bool,
     /// `ignore empty_service`
-    pub ignore_empty: bool,
+    pub(crate) ignore_empty: bool,
     /// `endpoint_pod_names`
-    pub pod_names: bool,
+    pub(crate) pod_names: bool,
 }
 
 /// What is answered: the code and the records, in order, without TTLs and weights.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
-    pub exists: bool,
-    pub answer: Vec<String>,
-    pub additional: Vec<String>,
+pub(crate) struct Wanted {
+    pub(crate) exists: bool,
+    pub(crate) answer: Vec<String>,
+    pub(crate) additional: Vec<String>,
 }
 
 /// An address that a name stands for, the name of its SRV records, and the port there.
@@ -47,7 +47,7 @@ fn unique(mut all: Vec<String>) -> Vec<String> {
 }
 
 /// What a question gets, its name in lower case with its final dot.
-pub fn wanted(world: &World, options: Options, name: &str, qtype: &str) -> Wanted {
+pub(crate) fn wanted(world: &World, options: Options, name: &str, qtype: &str) -> Wanted {
     let found =
         if name.ends_with(".arpa.") { reverse(world, options, name) } else { forward(world, options, name, qtype) };
     found.unwrap_or_default()
@@ -238,7 +238,7 @@ fn reverse(world: &World, options: Options, name: &str) -> Option<Wanted> {
 }
 
 /// The reverse name of an address.
-pub fn arpa(ip: &IpAddr) -> String {
+pub(crate) fn arpa(ip: &IpAddr) -> String {
     match ip {
         IpAddr::V4(ip) => {
             let [a, b, c, d] = ip.octets();

@@ -6,30 +6,30 @@ use std::net::IpAddr;
 use serde_json::{Value as Json, json};
 
 /// The namespaces that there may be; the last never is.
-pub const NAMESPACES: [&str; 3] = ["shop", "lab", "ghost"];
+pub(crate) const NAMESPACES: [&str; 3] = ["shop", "lab", "ghost"];
 /// The names that Services and ServiceImports may have.
-pub const SERVICES: [&str; 3] = ["web", "db", "api"];
+pub(crate) const SERVICES: [&str; 3] = ["web", "db", "api"];
 /// The addresses that endpoints and pods may have.
-pub const ADDRESSES: [&str; 7] =
+pub(crate) const ADDRESSES: [&str; 7] =
     ["10.1.0.1", "10.1.0.2", "10.1.0.3", "10.1.0.4", "fd00::1", "fd00::2", "2001:db8:0:1::"];
 /// The addresses that Services may have.
-pub const CLUSTER_IPS: [&str; 5] = ["10.96.0.1", "10.96.0.2", "10.96.0.3", "fd00:96::1", "fd00:96::2"];
+pub(crate) const CLUSTER_IPS: [&str; 5] = ["10.96.0.1", "10.96.0.2", "10.96.0.3", "fd00:96::1", "fd00:96::2"];
 /// The host names that endpoints may have.
-pub const HOSTS: [&str; 2] = ["db-0", "db-1"];
+pub(crate) const HOSTS: [&str; 2] = ["db-0", "db-1"];
 /// The names that pods may have.
-pub const PODS: [&str; 3] = ["p-0", "p-1", "p-2"];
+pub(crate) const PODS: [&str; 3] = ["p-0", "p-1", "p-2"];
 /// The clusters that slices of ServiceImports may come from.
-pub const CLUSTERS: [&str; 2] = ["east", "west"];
+pub(crate) const CLUSTERS: [&str; 2] = ["east", "west"];
 
 /// Namespace and name.
-pub type Key = (String, String);
+pub(crate) type Key = (String, String);
 
 /// A port: name, number, protocol.
-pub type Port = (String, Option<u16>, String);
+pub(crate) type Port = (String, Option<u16>, String);
 
 /// A Service or a ServiceImport.
 #[derive(Debug, Clone)]
-pub enum Service {
+pub(crate) enum Service {
     /// With addresses and ports.
     ClusterIp(Vec<IpAddr>, Vec<Port>),
     /// Without.
@@ -40,45 +40,45 @@ pub enum Service {
 
 /// An endpoint.
 #[derive(Debug, Clone)]
-pub struct Endpoint {
-    pub addresses: Vec<IpAddr>,
-    pub ready: Option<bool>,
-    pub hostname: Option<String>,
-    pub pod: Option<String>,
+pub(crate) struct Endpoint {
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) ready: Option<bool>,
+    pub(crate) hostname: Option<String>,
+    pub(crate) pod: Option<String>,
 }
 
 /// An EndpointSlice: of which Service, in which cluster if it is of a ServiceImport.
 #[derive(Debug, Clone)]
-pub struct Slice {
-    pub owner: Option<String>,
-    pub cluster: String,
-    pub endpoints: Vec<Endpoint>,
-    pub ports: Vec<Port>,
+pub(crate) struct Slice {
+    pub(crate) owner: Option<String>,
+    pub(crate) cluster: String,
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) ports: Vec<Port>,
 }
 
 /// What DNS has to show.
 #[derive(Debug, Default)]
-pub struct World {
-    pub namespaces: BTreeSet<String>,
-    pub services: BTreeMap<Key, Service>,
-    pub slices: BTreeMap<Key, Slice>,
-    pub imports: BTreeMap<Key, Service>,
-    pub import_slices: BTreeMap<Key, Slice>,
-    pub pods: BTreeMap<Key, IpAddr>,
+pub(crate) struct World {
+    pub(crate) namespaces: BTreeSet<String>,
+    pub(crate) services: BTreeMap<Key, Service>,
+    pub(crate) slices: BTreeMap<Key, Slice>,
+    pub(crate) imports: BTreeMap<Key, Service>,
+    pub(crate) import_slices: BTreeMap<Key, Slice>,
+    pub(crate) pods: BTreeMap<Key, IpAddr>,
     /// What the API holds, by kind and key.
     held: BTreeSet<(&'static str, Key)>,
 }
 
 /// What the API is told.
 #[derive(Debug)]
-pub enum Change {
+pub(crate) enum Change {
     Apply(String),
     Delete(String),
 }
 
 /// Numbers that look random, the same for the same seed (SplitMix64).
 #[derive(Debug)]
-pub struct Dice(pub u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
     fn roll(&mut self) -> u64 {
@@ -89,12 +89,12 @@ impl Dice {
     }
 
     /// A number below `end`.
-    pub fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.roll() % u64::try_from(end).unwrap()).unwrap()
     }
 
     /// True once in so often.
-    pub fn once_in(&mut self, often: usize) -> bool {
+    pub(crate) fn once_in(&mut self, often: usize) -> bool {
         self.below(often) == 0
     }
 
@@ -130,7 +130,7 @@ fn ports_json(ports: &[Port]) -> Json {
 
 impl World {
     /// Changes one thing, and returns what the API is told.
-    pub fn change(&mut self, dice: &mut Dice) -> Change {
+    pub(crate) fn change(&mut self, dice: &mut Dice) -> Change {
         let kinds = [
             "Namespace",
             "Service",
