@@ -272,7 +272,7 @@ impl Program {
         // The parser of the crate has assertions of its own; none may end the server.
         let program = catch_unwind(AssertUnwindSafe(|| expr::compile(source)))
             .map_err(|_| ExprError("expression is not supported".to_owned()))?
-            .map_err(|error| ExprError(error.to_string()))?;
+            .map_err(|error| ExprError(scan::syntax_error(source, &error.to_string())))?;
         let mut environment = Environment::new();
         for function in functions {
             environment.add_function(function.name, move |call| {

@@ -188,3 +188,41 @@ pub(super) fn located(why: &str, source: &str, at: usize) -> String {
     let dots = ".".repeat(column);
     format!("{why} ({number}:{})\n | {line}\n | {dots}^", column + 1)
 }
+
+/// What the parser of the engine says of a broken expression, in the form of Go's expr-lang: its own text has the place alone, as
+/// `--> LINE:COLUMN`.
+pub(super) fn syntax_error(source: &str, told: &str) -> String {
+    let Some(at) = told.split_once("--> ").and_then(|(_, place)| offset(source, place)) else {
+        return told.to_owned();
+    };
+    if source.trim().is_empty() {
+        return "unexpected token EOF".to_owned();
+    }
+    let Some(token) = tokens(source).into_iter().find(|token| at < token.at + token.text.len()) else {
+        let last = source.char_indices().next_back().map_or(0, |(last, _)| last);
+        return located("unexpected token EOF", source, last);
+    };
+    let text = token.text;
+    let kind = match token.kind {
+        Kind::Name if matches!(text, "not" | "and" | "or" | "in" | "matches" | "contains") => "Operator",
+        Kind::Name => "Identifier",
+        Kind::Number => "Number",
+        Kind::Text => "String",
+        Kind::Symbol if "()[]{}".contains(text) => "Bracket",
+        Kind::Symbol => "Operator",
+    };
+    located(&format!("unexpected token {kind}({text:?})"), source, token.at)
+}
+
+/// The offset of a place such as `1:9` in the source.
+fn offset(source: &str, place: &str) -> Option<usize> {
+    let (line, rest) = place.split_once(':')?;
+    let column = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    let (line, column): (usize, usize) = (line.parse().ok()?, column.parse().ok()?);
+    let start = match line.checked_sub(2) {
+        Some(newlines) => source.match_indices('\n').nth(newlines)?.0 + 1,
+        None => 0,
+    };
+    let skipped: usize = source[start..].chars().take(column.saturating_sub(1)).map(char::len_utf8).sum();
+    Some(start + skipped)
+}

@@ -163,6 +163,24 @@ fn broken_expressions_do_not_compile() {
 }
 
 #[test]
+fn a_broken_expression_is_shown_with_its_place() {
+    for (source, expected) in [
+        (
+            "invalid expression",
+            "unexpected token Identifier(\"expression\") (1:9)\n | invalid expression\n | ........^",
+        ),
+        ("name() = 1", "unexpected token Operator(\"=\") (1:8)\n | name() = 1\n | .......^"),
+        ("name() ==", "unexpected token EOF (1:9)\n | name() ==\n | ........^"),
+        ("", "unexpected token EOF"),
+        ("true }", "unexpected token Bracket(\"}\") (1:6)\n | true }\n | .....^"),
+    ] {
+        let functions = [DEFAULT_FUNCTIONS[3]];
+        let told = Program::compile(source, &functions, &["invalid", "expression"]).unwrap_err().to_string();
+        assert_eq!(told, expected, "{source}");
+    }
+}
+
+#[test]
 fn errors_at_run_time_are_those_of_the_function() {
     let error = |source| run(source).unwrap_err().to_string();
     assert_eq!(error("incidr('x', '1.2.3.0/24')"), "first argument is not an IP address");
