@@ -293,7 +293,7 @@ pub fn type_named(word: &str) -> Option<Rtype> {
         "Reserved" => 65_535,
         _ => {
             let rtype = word.parse::<Rtype>().ok()?;
-            let is_mnemonic = !rtype.to_string().starts_with("TYPE") && TypeText(rtype).to_string() == word;
+            let is_mnemonic = !word.starts_with("TYPE") && TypeText(rtype).to_string() == word;
             return is_mnemonic.then_some(rtype);
         }
     };
