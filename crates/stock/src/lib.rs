@@ -56,6 +56,7 @@ stock! {
     "kubernetes" catena_plugin_kubernetes,
     "file" catena_plugin_file,
     "auto" catena_plugin_auto,
+    "secondary" catena_plugin_secondary,
     "loop" catena_plugin_loop,
     "forward" catena_plugin_forward,
     "erratic" catena_plugin_erratic,

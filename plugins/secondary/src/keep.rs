@@ -1,0 +1,223 @@
+//! One zone kept as its primaries have it: fetched, looked after, expired (RFC 1034 section 4.3.5).
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use catena_core::name::Zone as ZoneName;
+use catena_zone::inbound::{FetchError, Fetched, Primary, fetch, serial_of};
+use catena_zone::{SharedZone, Zone, is_newer};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::config::Allowed;
+use crate::members::Members;
+
+/// The first and the longest time between attempts to fetch a zone that is not here.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const FIRST_RETRY_MAX: Duration = Duration::from_secs(10);
+/// By how much checks are put off at random, so that not all zones are checked at once; milliseconds.
+const REFRESH_JITTER_MS: u64 = 5000;
+const RETRY_JITTER_MS: u64 = 2000;
+/// A zone of fewer records is fetched whole: it comes in a few messages, as its differences would.
+const DIFFERENCES_FROM_RECORDS: usize = 500;
+
+/// A zone with where it comes from.
+pub(crate) struct Kept {
+    pub(crate) name: ZoneName,
+    pub(crate) primaries: Vec<Primary>,
+    pub(crate) shared: Arc<SharedZone>,
+    /// If the zone is a catalog: which members it may have.
+    pub(crate) catalog: Option<Allowed>,
+    /// Who said that there is something new.
+    notified: Mutex<Option<IpAddr>>,
+    wake: Notify,
+    stop: Notify,
+}
+
+impl Kept {
+    /// A zone that is not here yet.
+    pub(crate) fn new(name: ZoneName, primaries: Vec<Primary>, catalog: Option<Allowed>) -> Self {
+        Self::with(name, primaries, catalog, Arc::default())
+    }
+
+    /// The zone that another one held, from other primaries.
+    pub(crate) fn with(
+        name: ZoneName,
+        primaries: Vec<Primary>,
+        catalog: Option<Allowed>,
+        shared: Arc<SharedZone>,
+    ) -> Self {
+        Self { name, primaries, shared, catalog, notified: Mutex::new(None), wake: Notify::new(), stop: Notify::new() }
+    }
+
+    /// Whether a primary has this address.
+    pub(crate) fn is_from(&self, client: IpAddr) -> bool {
+        self.primaries.iter().any(|primary| primary.addr.ip().to_canonical() == client.to_canonical())
+    }
+
+    /// A primary says that there is something new.
+    pub(crate) fn notice(&self, client: IpAddr) {
+        *self.notified.lock().unwrap_or_else(PoisonError::into_inner) = Some(client);
+        self.wake.notify_one();
+    }
+
+    /// The zone is not wanted any more.
+    pub(crate) fn stop(&self) {
+        self.stop.notify_one();
+    }
+
+    fn current(&self) -> Option<Arc<Zone>> {
+        self.shared.load().last().cloned()
+    }
+
+    /// Keeps the zone until it is not wanted any more.
+    pub(crate) async fn run(self: Arc<Self>, members: Arc<Members>) {
+        let kept = async {
+            if self.current().is_none() {
+                self.fetch_first(&members).await;
+            }
+            self.look_after(&members).await;
+        };
+        tokio::select! {
+            () = kept => {}
+            () = self.stop.notified() => {}
+        }
+    }
+
+    async fn fetch_first(&self, members: &Arc<Members>) {
+        let mut wait = FIRST_RETRY;
+        while let Err(error) = self.transfer(members).await {
+            let shown = catena_gocompat::duration::GoDuration::from_std(wait);
+            let name = &self.name;
+            members.log.warning(format_args!("All '{name}' masters failed to transfer, retrying in {shown}: {error}"));
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.wake.notified() => {}
+            }
+            wait = (wait * 2).min(FIRST_RETRY_MAX);
+        }
+    }
+
+    /// Checks from time to time, and when a primary says so, whether there is something new.
+    async fn look_after(&self, members: &Arc<Members>) {
+        let mut confirmed = Instant::now();
+        let mut is_retrying = false;
+        loop {
+            let Some(zone) = self.current() else { return };
+            let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds.max(1)));
+            let (every, jitter_ms) = if is_retrying {
+                (seconds(zone.retry()), RETRY_JITTER_MS)
+            } else {
+                (seconds(zone.refresh()), REFRESH_JITTER_MS)
+            };
+            let check_at = Instant::now() + every + Duration::from_millis(rand::random_range(0..jitter_ms));
+            let expire_at = confirmed + seconds(zone.expire());
+            let client = tokio::select! {
+                () = self.wake.notified() => self.notified.lock().unwrap_or_else(PoisonError::into_inner).take(),
+                () = sleep_until(check_at) => None,
+                () = sleep_until(expire_at), if self.shared.load().serving().is_some() => {
+                    self.shared.expire();
+                    members.log.error(format_args!("Zone {} is expired", self.name));
+                    continue;
+                }
+            };
+            let is_current = match client {
+                Some(client) => self.check_notified(client, zone.serial(), members).await,
+                None => self.check(is_retrying, zone.serial(), members).await,
+            };
+            if is_current {
+                self.shared.confirm();
+                confirmed = Instant::now();
+            }
+            is_retrying = !is_current;
+        }
+    }
+
+    /// Looks for something new in time; whether the zone is as a primary has it.
+    async fn check(&self, is_retrying: bool, serial: u32, members: &Arc<Members>) -> bool {
+        match self.is_outdated(serial, members).await {
+            Ok(false) => true,
+            Ok(true) => self.transfer(members).await.is_ok(),
+            Err(error) => {
+                let what = if is_retrying { "retry" } else { "refresh" };
+                members.log.warning(format_args!("Failed {what} check {error}"));
+                false
+            }
+        }
+    }
+
+    async fn check_notified(&self, client: IpAddr, serial: u32, members: &Arc<Members>) -> bool {
+        let (name, log) = (&self.name, &members.log);
+        match self.is_outdated(serial, members).await {
+            Ok(false) => {
+                log.info(format_args!("Notify from {client} for {name}: no SOA serial increase seen"));
+                true
+            }
+            Ok(true) => match self.transfer(members).await {
+                Ok(()) => true,
+                Err(error) => {
+                    log.warning(format_args!("Notify from {client} for {name}: transfer failed: {error}"));
+                    false
+                }
+            },
+            Err(error) => {
+                log.warning(format_args!("Notify from {client} for {name}: failed primary check: {error}"));
+                false
+            }
+        }
+    }
+
+    /// Asks the primaries, one after the other until one answers, whether they have a newer version.
+    async fn is_outdated(&self, serial: u32, members: &Arc<Members>) -> Result<bool, FetchError> {
+        let mut last = None;
+        for primary in &self.primaries {
+            match serial_of(primary, self.name.wire(), &*members.now).await {
+                Ok(theirs) => return Ok(is_newer(theirs, serial)),
+                Err(error) => last = Some(error),
+            }
+        }
+        last.map_or(Ok(false), Err)
+    }
+
+    /// Fetches the zone from the first primary that has it whole, and tells who has to know.
+    async fn transfer(&self, members: &Arc<Members>) -> Result<(), String> {
+        let mut last = "no primaries".to_owned();
+        for primary in &self.primaries {
+            let here = self.current().filter(|zone| zone.len() >= DIFFERENCES_FROM_RECORDS);
+            match fetch(primary, self.name.wire(), here, &*members.now).await {
+                Ok(Fetched::UpToDate) => return Ok(()),
+                Ok(Fetched::Zone(zone)) => return self.take(*zone, primary.addr, members).await,
+                Err(error) => {
+                    let (name, addr) = (&self.name, primary.addr.to_string());
+                    members.log.error(format_args!("Failed to transfer `{name}' from {addr:?}: {error}"));
+                    last = error.to_string();
+                }
+            }
+        }
+        Err(last)
+    }
+
+    async fn take(&self, zone: Zone, from: SocketAddr, members: &Arc<Members>) -> Result<(), String> {
+        let listed = match &self.catalog {
+            Some(allowed) => Some((allowed, crate::catalog::members(&zone)?)),
+            None => None,
+        };
+        self.replace(zone).await;
+        members.log.info(format_args!("Transferred: {} from {from}", self.name));
+        members.notify(&self.name);
+        if let Some((allowed, listed)) = listed {
+            let count = listed.len();
+            members.apply(self, allowed, listed);
+            members.log.info(format_args!("Parsed catalog zone {} with {count} member zones", self.name));
+        }
+        Ok(())
+    }
+
+    /// Takes over a version. Comparing it with the one before takes time, which is not that of the runtime's thread.
+    async fn replace(&self, zone: Zone) {
+        let shared = Arc::clone(&self.shared);
+        // A failed join is a panic, which leaves the version before.
+        let _ = tokio::task::spawn_blocking(move || shared.replace(zone)).await;
+    }
+}

@@ -1,0 +1,143 @@
+//! *secondary* serves zones that it fetches from their primaries, and keeps them up to date.
+//!
+//! `config` reads the directive, `keep` fetches one zone and looks after it, `catalog` reads lists of zones out of zones, `members` holds all of them.
+//! The transfers themselves and what zones answer are in the crate `catena-zone`.
+
+mod catalog;
+mod config;
+mod keep;
+mod members;
+
+use std::sync::Arc;
+
+use catena_core::prelude::*;
+use catena_core::{Linked, Opcode, Outgoing, Service, StartContext, Transfer};
+use catena_zone::inbound::Primary;
+use catena_zone::tsig::KeyRing;
+use catena_zone::{Snapshot, ZoneMap, serve};
+use domain::base::Name;
+
+use crate::config::{Config, Configured};
+use crate::keep::Kept;
+use crate::members::Members;
+
+/// The entry for the plugin list.
+pub const PLUGIN: PluginDef = PluginDef::new("secondary", setup);
+
+fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
+    let Config { zones, fall } = config::parse(cx)?;
+    let clock = cx.clock();
+    let members = Arc::new(Members::new(ZoneMap::default(), cx.log(), Box::new(move || clock.unix_seconds())));
+    cx.offer::<dyn Transfer>(Arc::new(Held(Arc::clone(&members))));
+    cx.service(Arc::new(Keeper(Arc::clone(&members))));
+    let linked_members = Arc::clone(&members);
+    cx.on_linked(move |linked| {
+        let mut map = ZoneMap::default();
+        for zone in zones.into_values() {
+            let kept = Arc::new(kept(zone, linked)?);
+            map.insert(kept.name.clone(), kept);
+        }
+        linked_members.zones.store(Arc::new(map));
+        linked_members.find_notifier(linked);
+        Ok(())
+    });
+    cx.link(Secondary { members, fall });
+    Ok(())
+}
+
+/// The zone with its key, which `tsig` of the same block holds.
+fn kept(zone: Configured, linked: &Linked<'_>) -> Result<Kept, Diagnostic> {
+    let key = match zone.key {
+        None => None,
+        Some((name, mut at)) => {
+            let wire = catena_core::name::owned(&name);
+            let found = linked.offers::<KeyRing>().find_map(|(_, ring)| ring.key(wire.as_ref()?.as_slice()));
+            match found {
+                Some(key) => Some(key),
+                None => {
+                    at.message = format!("no key {name:?} in `tsig` of this server block");
+                    return Err(at);
+                }
+            }
+        }
+    };
+    let primaries = zone.primaries.into_iter().map(|addr| Primary { addr, key: key.clone() }).collect();
+    Ok(Kept::new(zone.name, primaries, zone.catalog))
+}
+
+struct Secondary {
+    members: Arc<Members>,
+    fall: Fallthrough,
+}
+
+#[async_trait]
+impl Plugin for Secondary {
+    async fn serve(&self, q: &mut Query, next: Next<'_>) -> Reply {
+        let zones = self.members.zones.load();
+        let Some((_, kept)) = zones.find(q.question()) else {
+            // An authoritative server at the end of its chain refuses.
+            return if next.name().is_none() { Reply::status(Rcode::REFUSED) } else { next.run(q).await };
+        };
+        if matches!(q.qtype(), Rtype::AXFR | Rtype::IXFR) {
+            // Who may have the zone is told by `transfer`, which comes before.
+            return Reply::status(Rcode::REFUSED);
+        }
+        if q.opcode() == Opcode::NOTIFY {
+            return self.notified(kept, q);
+        }
+        let snapshot = kept.shared.load();
+        let zone = match &**snapshot {
+            Snapshot::Serving(zone) => Arc::clone(zone),
+            Snapshot::Expired(_) | Snapshot::Unloaded => return Reply::status(Rcode::SERVFAIL),
+        };
+        drop((snapshot, zones));
+        match serve(&zone, q, self.fall.covers(q.question())).await {
+            Some(reply) => reply,
+            None => next.run(q).await,
+        }
+    }
+}
+
+impl Secondary {
+    /// RFC 1996: a primary says that a zone changed. Anybody else is not answered.
+    fn notified(&self, kept: &Kept, q: &mut Query) -> Reply {
+        let (client, name) = (q.client().ip(), &kept.name);
+        if !kept.is_from(client) {
+            self.members.log.info(format_args!("Dropping notify from {client} for {name}"));
+            return Reply::silence();
+        }
+        self.members.log.info(format_args!("Notify from {client} for {name}: checking transfer"));
+        kept.notice(client);
+        Answer::to(q).authoritative().into()
+    }
+}
+
+/// Starts keeping the zones.
+struct Keeper(Arc<Members>);
+
+#[async_trait]
+impl Service for Keeper {
+    async fn start(&self, cx: &StartContext<'_>) -> Result<(), Diagnostic> {
+        self.0.start(cx.spawner);
+        Ok(())
+    }
+}
+
+/// The zones as `transfer` sees them.
+struct Held(Arc<Members>);
+
+impl Transfer for Held {
+    fn transfer(
+        &self,
+        zone: &Name<[u8]>,
+        serial: Option<u32>,
+        _query: &Query,
+    ) -> Option<Result<Box<dyn Outgoing>, Error>> {
+        let zones = self.0.zones.load();
+        let kept = zones.get(zone.as_slice())?;
+        Some(kept.shared.transfer(serial).ok_or_else(|| Error::ours("the zone is not here, or expired")))
+    }
+}
+
+#[cfg(test)]
+mod tests;
