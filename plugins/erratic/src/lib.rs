@@ -11,10 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use catena_core::prelude::*;
-use catena_core::{AutoPath, OwnedName, Protocol, Readiness, name};
+use catena_core::{AutoPath, OwnedName, Readiness, name};
 
 use crate::config::Config;
-use crate::zone::SmallZone;
 
 /// The entry for the plugin list.
 pub const PLUGIN: PluginDef = PluginDef::new("erratic", setup);
@@ -71,7 +70,7 @@ impl Erratic {
             Rtype::AAAA => (IpAddr::from(AAAA), 1),
             Rtype::AXFR => {
                 q.recycle(answer);
-                return transfer(q, !cut);
+                return zone::answer(q, !cut).into();
             }
             _ => {
                 q.recycle(answer);
@@ -82,15 +81,6 @@ impl Erratic {
             answer.push_address(Section::Answer, q.name(), Class::IN, 0, address);
         }
         answer.into()
-    }
-}
-
-/// A small zone by the name asked. CoreDNS sends it over UDP, too.
-fn transfer(q: &mut Query, closes: bool) -> Reply {
-    let zone = SmallZone::new(q.name(), closes);
-    match q.protocol() {
-        Protocol::Udp => zone.answer(q).into(),
-        Protocol::Tcp => Reply::stream(zone),
     }
 }
 
