@@ -23,6 +23,8 @@ fn listener_lines(listener: &Listener) -> Vec<String> {
     let addr = &listener.addr;
     let mut zones: Vec<String> = listener.zones.iter().map(|(zone, _)| zone.to_string()).collect();
     zones.sort();
+    // Blocks with views share zones.
+    zones.dedup();
     let scheme = if addr.transport == Transport::Dns { String::new() } else { format!("{}://", addr.transport) };
     let on = if addr.ip.is_some() { format!(" on {}", addr.host()) } else { String::new() };
     let mut lines = Vec::with_capacity(zones.len());
