@@ -43,9 +43,9 @@ stock! {
     "tsig" catena_plugin_tsig,
     "ratelimit" catena_plugin_ratelimit,
     "rewrite" catena_plugin_rewrite,
-    "filter" catena_plugin_filter,
     "autopath" catena_plugin_autopath,
     "acl" catena_plugin_acl,
+    "filter" catena_plugin_filter,
     "cache" catena_plugin_cache,
     "header" catena_plugin_header,
     "minimal" catena_plugin_minimal,
@@ -132,6 +132,15 @@ pub const COREDNS_DIRECTIVES: [&str; 60] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plugins_that_coredns_lacks_stand_where_their_work_is() {
+        let names = stock().names();
+        let place = |name: &str| names.iter().position(|known| *known == name);
+        for pair in [("tsig", "ratelimit"), ("ratelimit", "rewrite"), ("acl", "filter"), ("filter", "cache")] {
+            assert!(place(pair.0) < place(pair.1), "{} before {}: {names:?}", pair.0, pair.1);
+        }
+    }
 
     #[test]
     fn the_list_is_in_the_order_of_coredns() {
