@@ -169,8 +169,11 @@ fn a_target_without_a_message_has_no_addresses() {
     told("rewrite cname a.net fail.net", "> www.net A\n < NOERROR qr aa rd\n = www.net. 60 IN CNAME fail.net.");
 }
 
+/// Options as code and data.
+type Options = Vec<(u16, Vec<u8>)>;
+
 /// The options that the plugins below see, as the reply of `RECORDS` for `options.net` tells them; and the reply's own.
-fn options(rule: &str, ask: &Ask) -> (Vec<String>, Option<Vec<(u16, Vec<u8>)>>) {
+fn options(rule: &str, ask: &Ask) -> (Vec<String>, Option<Options>) {
     let seen = Kit::of([PLUGIN, RECORDS], &body(rule)).ask(ask);
     let texts = seen.answer.iter().map(|record| record.rsplit(' ').next().unwrap().trim_matches('"').to_owned());
     (texts.collect(), seen.edns.map(|edns| edns.2))
@@ -183,7 +186,8 @@ fn asking(options: &[(u16, &[u8])]) -> Ask {
 
 #[test]
 fn local_options_are_appended_replaced_set_and_unset() {
-    let (none, one): (&[(u16, &[u8])], &[(u16, &[u8])]) = (&[], &[(65_518, b"c")]);
+    let none: &[(u16, &[u8])] = &[];
+    let one: &[(u16, &[u8])] = &[(65_518, b"c")];
     for (rule, had, has) in [
         ("append 0xffee 0x6162", none, vec!["65518=ab"]),
         ("append 0xffee text", one, vec!["65518=c", "65518=text"]),
