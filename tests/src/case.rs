@@ -156,7 +156,7 @@ impl Case {
 
 fn unsupported_step(step: &Value) -> Option<String> {
     let lacks = |what: &str| Some(format!("needs `{what}`, which this harness lacks"));
-    if let Some(key) = ["tsig", "validate", "proxy", "client_cert"].into_iter().find(|key| step.has(key)) {
+    if let Some(key) = ["tsig", "validate", "client_cert"].into_iter().find(|key| step.has(key)) {
         return lacks(key);
     }
     match step.str_of("proto") {

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::Error;
 use crate::message::{self, Message};
 use crate::names::Names;
+use crate::proxy;
 use crate::query::{self, Query};
 use crate::tls;
 use crate::value::Value;
@@ -64,11 +65,13 @@ pub struct Target<'a> {
     /// How long to wait for more than what was asked for.
     linger: Option<Duration>,
     tls_name: Option<String>,
+    /// A PROXY header that goes before everything else; empty: none.
+    proxy: Vec<u8>,
     folder: &'a Path,
 }
 
 impl<'a> Target<'a> {
-    /// The `host`, `port`, `from`, `proto`, `timeout`, `linger` and `tls_name` of a step.
+    /// The `host`, `port`, `from`, `proto`, `timeout`, `linger`, `tls_name` and `proxy` of a step.
     ///
     /// # Errors
     /// [`Error::Case`] when one of them is no such thing.
@@ -90,6 +93,7 @@ impl<'a> Target<'a> {
             timeout: seconds("timeout")?.unwrap_or(default),
             linger: seconds("linger")?,
             tls_name: step.str_of("tls_name").map(str::to_owned),
+            proxy: step.str_of("proxy").map(proxy::header).transpose()?.unwrap_or_default(),
             folder,
         })
     }
@@ -249,7 +253,7 @@ async fn over_udp(wire: &[u8], target: &Target<'_>, replies: &mut Vec<Vec<u8>>) 
     let any: IpAddr = if target.to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind(target.from.unwrap_or(SocketAddr::new(any, 0))).await?;
     socket.connect(target.to).await?;
-    socket.send(wire).await?;
+    socket.send(&[&target.proxy, wire].concat()).await?;
     let mut buffer = vec![0; 65_535];
     let size = socket.recv(&mut buffer).await?;
     replies.push(buffer[..size].to_vec());
@@ -292,8 +296,9 @@ async fn open(target: &Target<'_>) -> Result<Box<dyn Stream>, NoReply> {
         socket.set_reuseaddr(true)?;
         socket.bind(from)?;
     }
-    let stream = socket.connect(target.to).await?;
+    let mut stream = socket.connect(target.to).await?;
     stream.set_nodelay(true)?;
+    stream.write_all(&target.proxy).await?;
     if target.proto != "tls" {
         return Ok(Box::new(stream));
     }
