@@ -227,7 +227,10 @@ mod tests {
     #[test]
     fn the_usage_names_every_flag() {
         let text = usage("catena");
-        assert!(text.starts_with("Usage of catena:\n  -conf string\n    \tCorefile to load (default \"Corefile\")\n"));
-        assert!(text.contains("  -quiet\n    \tQuiet mode"));
+        assert!(text.starts_with("Usage of catena:\n  -conf string\n    \tCorefile to load"), "{text}");
+        for (name, argument, about) in USAGE {
+            let flag = [name, argument].join(" ");
+            assert!(text.contains(&format!("  -{}\n    \t{about}", flag.trim_end())), "{name}: {text}");
+        }
     }
 }
