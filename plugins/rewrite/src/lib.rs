@@ -41,6 +41,8 @@ struct Way<'q> {
     text: Option<String>,
     /// What is to be done to the reply, the last first.
     steps: Vec<Back>,
+    /// A rule asks something else.
+    is_changed: bool,
     had_edns: bool,
 }
 
@@ -57,12 +59,17 @@ impl Drop for Way<'_> {
 impl<'q> Way<'q> {
     fn new(q: &'q mut Query) -> Self {
         let had_edns = q.edns().is_some();
-        Self { q, text: None, steps: Vec::new(), had_edns }
+        Self { q, text: None, steps: Vec::new(), is_changed: false, had_edns }
     }
 
     /// The name as the rules compare it.
     fn text(&mut self) -> &str {
         self.text.get_or_insert_with(|| lower_text(self.q.lower()))
+    }
+
+    fn ask(&mut self, question: Question) {
+        self.q.set_question(question);
+        self.is_changed = true;
     }
 
     /// Asks for another name; the error if it is none.
@@ -72,8 +79,7 @@ impl<'q> Way<'q> {
             self.q.set_question(came);
             return Err(Error::ours(format!("invalid name after rewrite: {to}")));
         };
-        let question = Question::new(name.for_slice(), self.q.qtype(), self.q.qclass());
-        self.q.set_question(question);
+        self.ask(Question::new(name.for_slice(), self.q.qtype(), self.q.qclass()));
         self.text = None;
         Ok(name)
     }
@@ -82,12 +88,10 @@ impl<'q> Way<'q> {
     fn try_rule(&mut self, rule: &Rule) -> Result<bool, Error> {
         match &rule.kind {
             Kind::Class(from, to) if self.q.qclass() == *from => {
-                let question = Question::new(self.q.name(), self.q.qtype(), *to);
-                self.q.set_question(question);
+                self.ask(Question::new(self.q.name(), self.q.qtype(), *to));
             }
             Kind::Type(from, to) if self.q.qtype() == *from => {
-                let question = Question::new(self.q.name(), *to, self.q.qclass());
-                self.q.set_question(question);
+                self.ask(Question::new(self.q.name(), *to, self.q.qclass()));
             }
             Kind::Class(..) | Kind::Type(..) => return Ok(false),
             Kind::Name(rule) => {
@@ -132,7 +136,9 @@ impl Plugin for Rewrite {
         };
         if !stopped && way.steps.is_empty() {
             // CoreDNS: plugin/rewrite. Rules that go on and want nothing of the reply leave the changed question in it.
-            way.q.show_changed_question();
+            if way.is_changed {
+                way.q.show_changed_question();
+            }
             return next.run(way.q).await;
         }
         let mut reply = next.run(way.q).await;
