@@ -12,6 +12,7 @@
 //! let found = zone.lookup(&asked, &mut answer);  // writes records; rcode and AA are the caller's, see Outcome
 //! ```
 
+pub mod dnssec;
 pub mod inbound;
 mod serve;
 mod store;

@@ -14,7 +14,7 @@
 //! The way through the modules: `lex` finds words, `reader` puts lines together, `rdata` has a table of types and their fields, which are
 //! read and written by the same names; `generate`, `name`, `time` and `codec` are small parts of those.
 
-mod codec;
+pub(crate) mod codec;
 mod error;
 mod fuzz;
 mod generate;
