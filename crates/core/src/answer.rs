@@ -82,6 +82,8 @@ pub struct Answer {
     pub rcode: Rcode,
     /// The OPT record's contents, if a plugin or an upstream put one in.
     pub edns: Option<ReplyEdns>,
+    /// How many bits of [`Query::subnet`] the reply depends on; 0: none (RFC 7871 section 7.2.1). Whoever keeps replies by network sets it.
+    pub scope: u8,
     octets: Vec<u8>,
     sections: [Vec<Entry>; 3],
     overflowed: bool,
@@ -93,6 +95,7 @@ impl Default for Answer {
             flags: 0,
             rcode: Rcode::NOERROR,
             edns: None,
+            scope: 0,
             octets: Vec::new(),
             sections: [Vec::new(), Vec::new(), Vec::new()],
             overflowed: false,
@@ -129,6 +132,7 @@ impl Answer {
         self.flags = 0;
         self.rcode = Rcode::NOERROR;
         self.edns = None;
+        self.scope = 0;
         self.overflowed = false;
         self.clear_records();
     }

@@ -163,6 +163,26 @@ fn echoed<'a>(query: &'a Query, edns: &'a Edns) -> impl Iterator<Item = (u16, &'
     edns.options().filter(|(code, _)| ECHOED_OPTIONS.contains(code) || more.contains(code))
 }
 
+/// The options of the OPT record with which the reply goes out, to be changed: an answer that has none gets those that come back anyway.
+/// `None`: the client sent no OPT record, so the reply has none.
+pub fn reply_options<'a>(query: &Query, answer: &'a mut Answer) -> Option<&'a mut Vec<u8>> {
+    let edns = query.edns()?;
+    let own = answer.edns.get_or_insert_with(|| {
+        let mut options = Vec::new();
+        write_echoed(query, edns, &mut options);
+        ReplyEdns { udp_size: edns.udp_size, dnssec_ok: edns.dnssec_ok(), options }
+    });
+    Some(&mut own.options)
+}
+
+fn write_echoed(query: &Query, edns: &Edns, out: &mut Vec<u8>) {
+    for (code, data) in echoed(query, edns) {
+        out.extend_from_slice(&code.to_be_bytes());
+        out.extend_from_slice(&u16::try_from(data.len()).unwrap_or(0).to_be_bytes());
+        out.extend_from_slice(data);
+    }
+}
+
 /// CoreDNS: `request.SizeAndDo`. The client's size and DO come back; a plugin's options stay, else some of the client's.
 fn write_reply_opt(query: &Query, edns: &Edns, own: Option<&ReplyEdns>, rcode: u16, out: &mut Vec<u8>) {
     let extended = u32::from(rcode >> 4) << 24;
@@ -174,11 +194,7 @@ fn write_reply_opt(query: &Query, edns: &Edns, own: Option<&ReplyEdns>, rcode: u
         None => {
             write_opt(out, edns.udp_size, extended | u32::from(edns.flags & 0xff00), &[]);
             let start = out.len();
-            for (code, data) in echoed(query, edns) {
-                out.extend_from_slice(&code.to_be_bytes());
-                out.extend_from_slice(&u16::try_from(data.len()).unwrap_or(0).to_be_bytes());
-                out.extend_from_slice(data);
-            }
+            write_echoed(query, edns, out);
             // They are a part of the query's own, so their length has 16 bits.
             let len = u16::try_from(out.len() - start).unwrap_or(0);
             out[start - 2..start].copy_from_slice(&len.to_be_bytes());

@@ -23,6 +23,7 @@ mod record;
 mod service;
 mod setup;
 mod sockets;
+mod subnet;
 mod transfer;
 pub mod wire;
 
@@ -35,7 +36,7 @@ pub use catena_corefile::{Address, Cursor, Diagnostic, Files, Span, Transport};
 pub use clock::{Clock, Spawner, Task};
 pub use domain::base::iana::OptRcode as Rcode;
 pub use domain::base::iana::{Class, Opcode, Rtype};
-pub use finish::{DATAGRAM_OCTETS_MAX, Finished, Seal, finish, finish_bare, finish_part, will_truncate};
+pub use finish::{DATAGRAM_OCTETS_MAX, Finished, Seal, finish, finish_bare, finish_part, reply_options, will_truncate};
 pub use instance::{Draft, Env, Instance, ListenAddr, Listener};
 pub use intake::Intake;
 pub use labels::{AutoPath, Labels, LabelsSet, View, is_label};
@@ -53,6 +54,7 @@ pub use setup::{BuildContext, Linked, PluginDef, PluginList, Setup, SetupFn};
 pub use sockets::{
     MessageLimit, ProxyPolicy, ProxyProtocol, ProxySessions, ReplyQueue, SocketCount, SocketSettings, Timeouts,
 };
+pub use subnet::{OPTION_SUBNET, Subnet};
 pub use transfer::{Envelopes, Notifier, Outgoing, RecordRef, Transfer};
 
 /// What a plugin's file usually needs.

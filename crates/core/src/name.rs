@@ -410,7 +410,8 @@ mod tests {
         let v6 = format!("7{}.8.B.d.0.1.0.0.2.ip6.ARPA", ".0".repeat(23));
         assert_eq!(read("1.0.96.10.IN-ADDR.arpa").as_deref(), Some("10.96.0.1"));
         assert_eq!(read(&v6).as_deref(), Some("2001:db8::7"));
-        for none in ["96.10.in-addr.arpa", "01.0.96.10.in-addr.arpa", "256.0.96.10.in-addr.arpa", "1.0.96.10.ip6.arpa"] {
+        for none in ["96.10.in-addr.arpa", "01.0.96.10.in-addr.arpa", "256.0.96.10.in-addr.arpa", "1.0.96.10.ip6.arpa"]
+        {
             assert_eq!(read(none), None, "{none}");
         }
         assert_eq!(read(&v6.replace("7.0", "g.0")), None);

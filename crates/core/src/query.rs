@@ -18,6 +18,7 @@ use crate::finish::Seal;
 use crate::instance::Env;
 use crate::name::{self, InlineName, LabelStarts, OwnedName};
 use crate::plugin::{Error, Reply};
+use crate::subnet::Subnet;
 
 /// How deep look-ups that plugins make from inside the chain may nest (a CNAME chase through templates, say).
 pub const LOOKUP_DEPTH_MAX: u8 = 10;
@@ -192,6 +193,7 @@ struct Inner {
     /// What the reply shows instead of the question as it came.
     shown: Option<Box<Question>>,
     edns: Option<Edns>,
+    subnet: Option<Subnet>,
     arrival: Arrival,
     deadline: Option<Instant>,
     env: Arc<Env>,
@@ -220,6 +222,7 @@ impl Query {
             shown: None,
             question,
             edns: None,
+            subnet: None,
             arrival,
             deadline: None,
             env,
@@ -242,6 +245,7 @@ impl Query {
         if let Some(edns) = inner.edns.take() {
             inner.spare_options = edns.options;
         }
+        inner.subnet = None;
         inner.depth = 0;
         inner.block = usize::MAX;
         inner.labels.clear();
@@ -364,6 +368,18 @@ impl Query {
     /// The OPT record, to be changed for what comes after in the chain and for the reply.
     pub fn edns_mut(&mut self) -> &mut Option<Edns> {
         &mut self.0.edns
+    }
+
+    /// For which network the query is asked, where replies are to be kept by network (RFC 7871). `None`: a reply is for everybody;
+    /// [`Subnet::NONE`]: the query is for nobody in particular, and others may get other replies.
+    #[must_use]
+    pub fn subnet(&self) -> Option<Subnet> {
+        self.0.subnet
+    }
+
+    /// Says for which network the query is asked. Forks have it too, look-ups from inside do not.
+    pub fn set_subnet(&mut self, subnet: Option<Subnet>) {
+        self.0.subnet = subnet;
     }
 
     /// DNSSEC OK.
@@ -574,6 +590,7 @@ impl Query {
             original: inner.original.clone(),
             shown: inner.shown.clone(),
             edns: inner.edns.clone(),
+            subnet: inner.subnet,
             arrival: inner.arrival.clone(),
             deadline: None,
             env: Arc::clone(&inner.env),
@@ -605,6 +622,7 @@ impl Query {
         inner.0.original = None;
         inner.0.shown = None;
         inner.0.question = question;
+        inner.0.subnet = None;
         inner.0.depth += 1;
         inner.0.arrival.received = self.now();
         inner.0.deadline = self.0.deadline;
