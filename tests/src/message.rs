@@ -256,6 +256,38 @@ fn record_text(record: &ParsedRecord<'_, &[u8]>) -> Option<String> {
     Some(format!("{name} {ttl} {class} {kind} {}", rdata_text(record)?))
 }
 
+/// A signature with its times as dates (RFC 4034, section 3.2).
+fn rrsig_text(data: &domain::rdata::Rrsig<impl AsRef<[u8]>, impl ToName>) -> String {
+    format!(
+        "{} {} {} {} {} {} {} {} {}",
+        data.type_covered(),
+        data.algorithm().to_int(),
+        data.labels(),
+        data.original_ttl().as_secs(),
+        date_text(data.expiration().into_int()),
+        date_text(data.inception().into_int()),
+        data.key_tag(),
+        name_text(data.signer_name()),
+        domain::utils::base64::encode_string(data.signature().as_ref()),
+    )
+}
+
+/// Seconds since 1970 as `YYYYMMDDHHmmSS`.
+fn date_text(seconds: u32) -> String {
+    let (days, rest) = (i64::from(seconds) / 86_400, seconds % 86_400);
+    // Days are counted from the first of March, so that a leap day is the last one of its year.
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}{month:02}{day:02}{:02}{:02}{:02}", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
 fn rdata_text(record: &ParsedRecord<'_, &[u8]>) -> Option<String> {
     let parsed = record.to_any_record::<AllRecordData<_, _>>().ok()?;
     Some(match parsed.data() {
@@ -266,6 +298,7 @@ fn rdata_text(record: &ParsedRecord<'_, &[u8]>) -> Option<String> {
         AllRecordData::Ptr(data) => name_text(data.ptrdname()),
         AllRecordData::Dname(data) => name_text(data.dname()),
         AllRecordData::Mx(data) => format!("{} {}", data.preference(), name_text(data.exchange())),
+        AllRecordData::Rrsig(data) => rrsig_text(data),
         AllRecordData::Srv(data) => {
             format!("{} {} {} {}", data.priority(), data.weight(), data.port(), name_text(data.target()))
         }
@@ -351,6 +384,13 @@ mod tests {
 
     /// A reply to `a. IN A` with one record, 192.0.2.1, TTL 60.
     const REPLY: &str = "04d2 8580 0001 0001 0000 0000 0161 00 0001 0001 c00c 0001 0001 0000003c 0004 c0000201";
+
+    #[test]
+    fn times_of_signatures_are_dates() {
+        assert_eq!(date_text(0), "19700101000000");
+        assert_eq!(date_text(1_709_210_096), "20240229123456");
+        assert_eq!(date_text(2_145_916_800), "20380101000000");
+    }
 
     #[test]
     fn a_reply_is_shown_as_recordings_have_it() {
