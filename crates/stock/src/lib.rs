@@ -45,6 +45,7 @@ stock! {
     "rewrite" catena_plugin_rewrite,
     "autopath" catena_plugin_autopath,
     "acl" catena_plugin_acl,
+    "blocklist" catena_plugin_blocklist,
     "filter" catena_plugin_filter,
     "cache" catena_plugin_cache,
     "header" catena_plugin_header,
