@@ -1,6 +1,5 @@
 //! The receive loop of one UDP socket: a batch in, each query polled once in place, a batch out.
 
-mod batch;
 mod outbox;
 
 use std::cell::{Cell, RefCell};
@@ -14,12 +13,12 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use catena_core::{Arrival, Protocol, Query, Reply};
+pub(crate) use catena_datagrams::ask_for_destination;
+use catena_datagrams::{Datagram, Outgoing, Receiver, Sender};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::task::{spawn_local, yield_now};
 
-pub(crate) use batch::ask_for_destination;
-use batch::{Datagram, Outgoing, Receiver, Sender};
 use outbox::Outbox;
 
 use crate::bind::Bound;

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
+use catena_datagrams::{BATCH_MAX, Outgoing};
 use prometheus::Counter;
 
 use super::KEEP_OCTETS_MAX;
-use super::batch::{BATCH_MAX, Outgoing};
 use crate::limits::REPLY_QUEUE_MAX;
 
 #[derive(Default)]

@@ -228,3 +228,19 @@ fn an_ipv4_socket_has_no_ipv6_source() {
     let len = write_source(&mut control, "2001:db8::1".parse().unwrap(), true);
     assert_eq!(destination_of(&control.0[..len]), Some("2001:db8::1".parse().unwrap()));
 }
+
+#[test]
+fn a_connected_socket_sends_so_many_messages_a_call_and_no_more() {
+    let (server, client) = (socket("127.0.0.1:0"), socket("127.0.0.1:0"));
+    client.connect(server.local_addr().unwrap()).unwrap();
+    let messages: Vec<[u8; 1]> = (0..=BATCH_MAX).map(|index| [u8::try_from(index).unwrap()]).collect();
+    let mut sender = Sender::new(false);
+    let mut send =
+        |from: usize| sender.send_connected(client.as_fd(), messages[from..].iter().map(|octets| &octets[..]));
+    assert_eq!(send(0).unwrap(), BATCH_MAX);
+    assert_eq!(send(BATCH_MAX).unwrap(), 1);
+    assert_eq!(send(BATCH_MAX + 1).unwrap(), 0);
+    let mut seen = Vec::new();
+    receive(&mut Receiver::new(false), &server, BATCH_MAX + 1, |datagram| seen.extend_from_slice(datagram.octets));
+    assert_eq!(seen, messages.concat());
+}

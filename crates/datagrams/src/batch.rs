@@ -13,9 +13,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 /// The most datagrams that one system call reads or sends.
-pub(crate) const BATCH_MAX: usize = 64;
+pub const BATCH_MAX: usize = 64;
 /// The longest query that is taken, octets; the kernel cuts longer ones.
-pub(crate) const QUERY_OCTETS_MAX: usize = 4096;
+pub const QUERY_OCTETS_MAX: usize = 4096;
 /// The distance of two receive buffers, octets: not a multiple of a page, so that their beginnings do not fight for the same cache lines.
 const STRIDE: usize = QUERY_OCTETS_MAX + 128;
 /// Room for control data, octets: one IPV6_PKTINFO or IP_PKTINFO and something beside it.
@@ -58,7 +58,10 @@ impl Headers {
 /// Lets the kernel tell with each datagram of an unbound socket to which address it came.
 ///
 /// An IPv6 socket tells it for IPv4 datagrams too, as a mapped address.
-pub(crate) fn ask_for_destination(socket: BorrowedFd<'_>, is_ipv6: bool) -> io::Result<()> {
+///
+/// # Errors
+/// What the operating system says: no such option, most likely.
+pub fn ask_for_destination(socket: BorrowedFd<'_>, is_ipv6: bool) -> io::Result<()> {
     let (level, option) =
         if is_ipv6 { (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO) } else { (libc::IPPROTO_IP, libc::IP_PKTINFO) };
     let on: libc::c_int = 1;
@@ -77,19 +80,19 @@ pub(crate) fn ask_for_destination(socket: BorrowedFd<'_>, is_ipv6: bool) -> io::
 }
 
 /// One datagram of a batch.
-pub(crate) struct Datagram<'a> {
+pub struct Datagram<'a> {
     /// What it holds.
-    pub(crate) octets: &'a [u8],
+    pub octets: &'a [u8],
     /// Who sent it; `None` if the kernel does not say.
-    pub(crate) peer: Option<SocketAddr>,
+    pub peer: Option<SocketAddr>,
     /// The address it was sent to, if the socket tells it.
-    pub(crate) destination: Option<IpAddr>,
+    pub destination: Option<IpAddr>,
     /// Whether it was longer than [`QUERY_OCTETS_MAX`] and cut.
-    pub(crate) is_cut: bool,
+    pub is_cut: bool,
 }
 
 /// Buffers for reading a batch, used again and again.
-pub(crate) struct Receiver {
+pub struct Receiver {
     parts: Box<Headers>,
     octets: Vec<u8>,
     wants_destination: bool,
@@ -97,12 +100,17 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    pub(crate) fn new(wants_destination: bool) -> Self {
+    /// `wants_destination`: the socket was asked with [`ask_for_destination`].
+    #[must_use]
+    pub fn new(wants_destination: bool) -> Self {
         Self { parts: Headers::new(), octets: vec![0; BATCH_MAX * STRIDE], wants_destination, count: 0 }
     }
 
     /// Reads as many datagrams as there are, [`BATCH_MAX`] at most, without waiting; returns how many.
-    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+    ///
+    /// # Errors
+    /// What the operating system says; `WouldBlock` if there is none.
+    pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         self.count = 0;
         let parts = &mut *self.parts;
         let buffers = self.octets.chunks_exact_mut(STRIDE);
@@ -140,7 +148,8 @@ impl Receiver {
     }
 
     /// One of the datagrams read last.
-    pub(crate) fn datagram(&self, index: usize) -> Option<Datagram<'_>> {
+    #[must_use]
+    pub fn datagram(&self, index: usize) -> Option<Datagram<'_>> {
         if index >= self.count {
             return None;
         }
@@ -205,24 +214,25 @@ fn destination_of(mut control: &[u8]) -> Option<IpAddr> {
 
 /// A reply on its way out.
 #[derive(Debug)]
-pub(crate) struct Outgoing {
+pub struct Outgoing {
     /// The message.
-    pub(crate) octets: Vec<u8>,
+    pub octets: Vec<u8>,
     /// Where it goes.
-    pub(crate) peer: SocketAddr,
+    pub peer: SocketAddr,
     /// The address from which it leaves, if the socket is not bound to one.
-    pub(crate) source: Option<IpAddr>,
+    pub source: Option<IpAddr>,
 }
 
 /// Structures for sending a batch, used again and again.
-pub(crate) struct Sender {
+pub struct Sender {
     parts: Box<Headers>,
     is_ipv6: bool,
 }
 
 impl Sender {
     /// `is_ipv6`: the socket's family; IPv4 addresses are mapped for it.
-    pub(crate) fn new(is_ipv6: bool) -> Self {
+    #[must_use]
+    pub fn new(is_ipv6: bool) -> Self {
         Self { parts: Headers::new(), is_ipv6 }
     }
 
@@ -230,14 +240,14 @@ impl Sender {
     ///
     /// # Errors
     /// What the operating system says about the first one.
-    pub(crate) fn send<'a>(
+    pub fn send<'a>(
         &mut self,
         socket: BorrowedFd<'_>,
         datagrams: impl Iterator<Item = &'a Outgoing>,
     ) -> io::Result<usize> {
         let parts = &mut *self.parts;
         let slots = parts.headers.iter_mut().zip(&mut parts.iovecs).zip(&mut parts.names).zip(&mut parts.controls);
-        let mut count = 0;
+        let mut count: libc::c_uint = 0;
         for ((((header, iovec), name), control), datagram) in slots.zip(datagrams) {
             iovec.iov_base = datagram.octets.as_ptr().cast_mut().cast();
             iovec.iov_len = datagram.octets.len();
@@ -251,12 +261,50 @@ impl Sender {
             message.msg_control = if control_len == 0 { ptr::null_mut() } else { control.0.as_mut_ptr().cast() };
             count += 1;
         }
+        // SAFETY: the first `count` headers, at most BATCH_MAX of them, were just set up: each points at its own iovec, name and control
+        // buffer of this structure, with lengths within these; each iovec points at the octets of a datagram that is borrowed for 'a,
+        // which outlives the call.
+        unsafe { self.send_prepared(socket, count) }
+    }
+
+    /// Sends the first of these messages on a connected socket, [`BATCH_MAX`] at most, without waiting; returns how many went out.
+    ///
+    /// # Errors
+    /// What the operating system says about the first one, or about an earlier one.
+    pub fn send_connected<'a>(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        messages: impl Iterator<Item = &'a [u8]>,
+    ) -> io::Result<usize> {
+        let parts = &mut *self.parts;
+        let mut count: libc::c_uint = 0;
+        for ((header, iovec), octets) in parts.headers.iter_mut().zip(&mut parts.iovecs).zip(messages) {
+            iovec.iov_base = octets.as_ptr().cast_mut().cast();
+            iovec.iov_len = octets.len();
+            let message = &mut header.msg_hdr;
+            (message.msg_name, message.msg_namelen) = (ptr::null_mut(), 0);
+            (message.msg_control, message.msg_controllen) = (ptr::null_mut(), 0);
+            message.msg_iov = iovec;
+            message.msg_iovlen = 1;
+            count += 1;
+        }
+        // SAFETY: the first `count` headers, at most BATCH_MAX of them, were just set up: each points at its own iovec of this structure,
+        // and at no name or control data; each iovec points at octets that are borrowed for 'a, which outlives the call.
+        unsafe { self.send_prepared(socket, count) }
+    }
+
+    /// Sends the first `count` headers.
+    ///
+    /// # Safety
+    /// There are so many, and each points at an iovec, name and control buffer of these parts, or at no name and control data, with
+    /// lengths within these; each iovec points at octets that live until the call returns.
+    unsafe fn send_prepared(&mut self, socket: BorrowedFd<'_>, count: libc::c_uint) -> io::Result<usize> {
         if count == 0 {
             return Ok(0);
         }
-        // SAFETY: the first `count` headers, at most BATCH_MAX of them, were just set up: each points at its own iovec, name and control
-        // buffer of this structure, which is borrowed mutably until the call returns, with lengths within these; each iovec points at
-        // the octets of a datagram that is borrowed for 'a, which outlives the call, and the kernel only reads them.
+        let parts = &mut *self.parts;
+        // SAFETY: the headers are as the caller promises, the parts are borrowed mutably until the call returns, and the kernel only
+        // reads the octets.
         let sent = unsafe {
             libc::sendmmsg(
                 socket.as_raw_fd(),
