@@ -49,6 +49,7 @@ stock! {
     "filter" catena_plugin_filter,
     "cache" catena_plugin_cache,
     "header" catena_plugin_header,
+    "dnssec" catena_plugin_dnssec,
     "minimal" catena_plugin_minimal,
     "template" catena_plugin_template,
     "transfer" catena_plugin_transfer,
