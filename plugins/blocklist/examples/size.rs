@@ -41,8 +41,9 @@ fn kit(body: &str) -> Kit {
 /// Nanoseconds that a query takes which no list has.
 fn per_query(kit: &Kit) -> f64 {
     let instance = kit.instance();
-    let mut queries: Vec<Query> =
-        (0..1000).map(|number| kit.query(0, &Ask::new(&format!("www.site{number}.shop{number}.example.com A")))).collect();
+    let mut queries: Vec<Query> = (0..1000)
+        .map(|number| kit.query(0, &Ask::new(&format!("www.site{number}.shop{number}.example.com A"))))
+        .collect();
     let started = Instant::now();
     kit.run(async {
         for round in 0..ROUNDS {

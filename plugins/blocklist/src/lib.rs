@@ -22,7 +22,7 @@ use std::sync::{Arc, OnceLock};
 use catena_core::prelude::*;
 use catena_core::{LabelStarts, LabelsSet, Opcode, Protocol, name};
 
-use crate::config::{ListSpec, Origin, Policy};
+use crate::config::{BlockAnswer, ListSpec, Origin, Policy};
 use crate::metrics::{Done, Hits};
 use crate::respond::Hit;
 use crate::rules::Verdict;
@@ -136,7 +136,7 @@ enum Judgement {
 #[async_trait]
 impl Plugin for Blocklist {
     async fn serve(&self, q: &mut Query, next: Next<'_>) -> Reply {
-        if q.is_internal() || q.qclass() != Class::IN || q.opcode() != Opcode::QUERY {
+        if q.qclass() != Class::IN || q.opcode() != Opcode::QUERY {
             return next.run(q).await;
         }
         match self.judge(q) {
@@ -166,8 +166,11 @@ impl Blocklist {
             }
             let name =
                 suffixes.get_or_insert_with(|| Suffixes::of(&self.seed, q.lower().as_slice(), q.question().labels()));
+            if q.is_internal() && self.is_garden(q, name) {
+                return Judgement::Pass;
+            }
             if let Some(list) = self.allowed(side, name) {
-                self.hits.count(q, list, Done::Allowed);
+                self.count(q, list, Done::Allowed);
                 continue;
             }
             sides |= 1 << number;
@@ -185,6 +188,19 @@ impl Blocklist {
             }
         }
         if sides == 0 { Judgement::Pass } else { Judgement::Watch { sides, until: usize::MAX, hit: None } }
+    }
+
+    /// Whether a list or the directive leads to the name: what stands there is for clients whose names are blocked.
+    fn is_garden(&self, q: &Query, name: &Suffixes<'_>) -> bool {
+        let leads = |side: &Side| matches!(&side.policy.answer, BlockAnswer::Cname(target) if target == q.lower());
+        self.sides.iter().any(leads) || self.sources.iter().any(|source| source.rules().gardens.find(name).is_some())
+    }
+
+    /// Counts what clients asked; look-ups on their behalf are not counted again.
+    fn count(&self, q: &Query, list: usize, done: Done) {
+        if !q.is_internal() {
+            self.hits.count(q, list, done);
+        }
     }
 
     /// The list that allows a name, if one does.
@@ -242,7 +258,7 @@ impl Blocklist {
     }
 
     fn done(&self, q: &mut Query, hit: &Hit, done: Done) {
-        self.hits.count(q, hit.list, done);
+        self.count(q, hit.list, done);
         q.set_label(LABEL, |_| self.sources.get(hit.list).map_or_else(String::new, |source| source.name.clone()));
     }
 }

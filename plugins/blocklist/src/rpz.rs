@@ -135,6 +135,14 @@ impl<'a> Compiler<'a> {
             return Err(format!("more than {LOCAL_RECORDS_MAX} records to answer with"));
         }
         self.records += 1;
+        if record.rtype == Rtype::CNAME {
+            let target = record.rdata.to_ascii_lowercase();
+            let (name, scope) = match target.strip_prefix(STAR) {
+                Some(garden) => (garden, Scope::Below),
+                None => (target.as_slice(), Scope::Exact),
+            };
+            self.rules.gardens.insert(name, scope, Action::Pass).map_err(|full| full.to_string())?;
+        }
         let next = self.rules.local.len();
         let set = match self.sets.get(trigger) {
             Some(set) => *set,

@@ -44,6 +44,8 @@ pub(crate) struct Rules {
     /// Sets of records, and which names they belong to.
     pub(crate) local: Vec<Vec<LocalRecord>>,
     pub(crate) local_of: HashMap<(u32, Scope), usize, foldhash::fast::RandomState>,
+    /// Names that aliases of the list lead to.
+    pub(crate) gardens: NameTable,
     /// Clients.
     pub(crate) clients: AddressTable,
     /// Addresses in replies.
@@ -55,7 +57,8 @@ pub(crate) struct Rules {
 impl Rules {
     /// No rules, with room for names of so many octets.
     pub(crate) fn new(seed: &Seed, octets: usize) -> Self {
-        Self { names: NameTable::new(seed, octets), except: NameTable::new(seed, 0), ..Self::default() }
+        let (names, empty) = (NameTable::new(seed, octets), || NameTable::new(seed, 0));
+        Self { names, except: empty(), gardens: empty(), ..Self::default() }
     }
 
     /// How many names and networks there are.

@@ -68,11 +68,13 @@ fn other_opcodes_pass() {
 }
 
 #[test]
-fn look_ups_from_inside_are_not_blocked() {
-    let kit = Place::of(&[("ads", "ads.test\n")]).kit("list DIR/ads");
+fn look_ups_from_inside_are_judged_and_not_counted() {
+    let kit = Place::of(&[("ads", "ads.test\n")]).kit("list DIR/ads\n answer nodata");
     let query = kit.query(0, &Ask::new("x.test A"));
+    // Whoever makes an answer of two, as dns64 does, gets neither.
     let reply = kit.run(query.lookup(owned("ads.test").unwrap().for_slice(), Rtype::A)).unwrap();
-    assert_eq!(reply.answer().unwrap().count(Section::Answer), 1);
+    assert_eq!(reply.answer().unwrap().count(Section::Answer), 0);
+    assert_eq!(hits(&kit, "ads", "nodata"), 0.0);
 }
 
 #[test]

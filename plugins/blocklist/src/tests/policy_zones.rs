@@ -73,6 +73,8 @@ fn an_alias_leads_to_a_walled_garden() {
     assert_eq!(seen.answer, ["x.walled.test. 300 IN CNAME garden.test.", "garden.test. 300 IN A 192.0.2.1"]);
     let seen = ask("walled.test CNAME *.garden.test.", "walled.test A");
     assert_eq!(seen.answer[0], "walled.test. 300 IN CNAME walled.test.garden.test.");
+    let seen = ask("*.test CNAME *.garden.test.", "x.test A");
+    assert_eq!(seen.answer.len(), 2, "the garden itself is listed, and open: {seen:?}");
     let long = format!("*.test CNAME *.{0}.{0}.test.", "g".repeat(60));
     let name = format!("{0}.{0}.{0}.test A", "n".repeat(60));
     assert_eq!(ask(&long, &name).rcode, "NXDOMAIN", "a name that is too long leads nowhere");
