@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::conn::Limits;
 use crate::error::ExchangeError;
-use crate::message::write_question;
+use crate::message::{has_id, write_question};
 use crate::single;
 use crate::upstream::Upstream;
 
@@ -40,18 +40,24 @@ impl Upstream {
             return;
         }
         let upstream = Arc::downgrade(self);
-        if !spawner.spawn(Box::pin(probe(upstream))) {
+        if !spawner.spawn(Box::pin(probe(upstream, Arc::clone(spawner)))) {
             self.probing.store(false, Ordering::Release);
         }
     }
 
     /// One check. Whatever comes back passes, as long as it has a header.
-    async fn check(&self) -> Result<(), ExchangeError> {
+    async fn check(&self, spawner: &Arc<dyn Spawner>) -> Result<(), ExchangeError> {
         let health = &self.options().health;
         let bits = if health.recursion_desired { flags::RD } else { 0 };
         let id = rand::random();
         let mut question = Vec::new();
         write_question(id, bits, health.domain.as_slice(), Rtype::NS, &mut question);
+        if self.is_https() {
+            question[..2].fill(0);
+            let reply = self.https(&question, DIAL_TIMEOUT, CHECK_TIMEOUT, spawner).await?;
+            let is_message = has_id(&reply, 0);
+            return if is_message { Ok(()) } else { Err(ExchangeError::new("no DNS message in the reply")) };
+        }
         if health.tcp || self.is_tls() {
             let mut conn = self.connect(DIAL_TIMEOUT).await?;
             return conn.probe(&question, Limits { write: CHECK_TIMEOUT, read: CHECK_TIMEOUT }).await;
@@ -61,13 +67,13 @@ impl Upstream {
     }
 }
 
-async fn probe(upstream: Weak<Upstream>) {
+async fn probe(upstream: Weak<Upstream>, spawner: Arc<dyn Spawner>) {
     let mut wait = Duration::ZERO;
     loop {
         sleep(wait).await;
         // The upstream may go while nobody looks.
         let Some(upstream) = upstream.upgrade() else { return };
-        let checked = timeout(DIAL_TIMEOUT + 2 * CHECK_TIMEOUT, upstream.check()).await;
+        let checked = timeout(DIAL_TIMEOUT + 2 * CHECK_TIMEOUT, upstream.check(&spawner)).await;
         if matches!(checked, Ok(Ok(()))) {
             upstream.check_passed();
             upstream.probing.store(false, Ordering::Release);

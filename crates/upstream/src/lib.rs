@@ -10,6 +10,7 @@
 
 mod conn;
 mod dial;
+mod doh;
 mod error;
 mod health;
 mod message;
@@ -22,6 +23,7 @@ mod upstream;
 
 pub use conn::SKIPPED_MAX;
 pub use dial::{DIAL_TIMEOUT_MAX, DIAL_TIMEOUT_MIN};
+pub use doh::DohMethod;
 pub use error::{ExchangeError, os_text};
 pub use health::{Health, INTERVAL_MIN};
 pub use message::write_question;

@@ -32,8 +32,13 @@ pub(crate) struct Lifetimes {
 
 impl Lifetimes {
     fn over<C>(&self, kept: &Kept<C>, now: Instant) -> bool {
-        now.saturating_duration_since(kept.used) > self.expire
-            || self.max_age.is_some_and(|max| now.saturating_duration_since(kept.created) > max)
+        self.is_over(kept.created, kept.used, now)
+    }
+
+    /// Whether a connection made and used at these times is to be closed.
+    pub(crate) fn is_over(&self, created: Instant, used: Instant, now: Instant) -> bool {
+        now.saturating_duration_since(used) > self.expire
+            || self.max_age.is_some_and(|max| now.saturating_duration_since(created) > max)
     }
 }
 

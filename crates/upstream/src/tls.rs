@@ -46,6 +46,8 @@ pub struct TlsClient {
     identity: Option<Identity>,
     /// Made when it is first needed, as the system's roots are read then.
     connector: OnceLock<Result<TlsConnector, String>>,
+    /// The same for connections that carry HTTP/2.
+    http2: OnceLock<Result<TlsConnector, String>>,
 }
 
 impl Default for TlsClient {
@@ -56,7 +58,7 @@ impl Default for TlsClient {
 
 impl TlsClient {
     fn new(roots: Option<RootCertStore>, identity: Option<Identity>) -> Self {
-        Self { roots, identity, connector: OnceLock::new() }
+        Self { roots, identity, connector: OnceLock::new(), http2: OnceLock::new() }
     }
 
     /// Reads the files of a `tls` property: nothing, roots, certificate and key, or certificate, key and roots.
@@ -99,18 +101,32 @@ impl TlsClient {
         let _ = self.connector();
     }
 
+    /// The same for upstreams over HTTPS.
+    pub(crate) fn prepare_http2(&self) {
+        let _ = self.http2();
+    }
+
     fn connector(&self) -> &Result<TlsConnector, String> {
-        self.connector.get_or_init(|| {
-            let config = match &self.roots {
-                Some(roots) => self.finish(builder()?.with_root_certificates(roots.clone()))?,
-                None => {
-                    let verifier = Verifier::new(provider()).map_err(|error| format!("tls: {error}"))?;
-                    let verifier = Arc::new(verifier);
-                    self.finish(builder()?.dangerous().with_custom_certificate_verifier(verifier))?
-                }
-            };
+        self.connector.get_or_init(|| Ok(TlsConnector::from(Arc::new(self.config()?))))
+    }
+
+    fn http2(&self) -> &Result<TlsConnector, String> {
+        self.http2.get_or_init(|| {
+            let mut config = self.config()?;
+            config.alpn_protocols = vec![b"h2".to_vec()];
             Ok(TlsConnector::from(Arc::new(config)))
         })
+    }
+
+    fn config(&self) -> Result<ClientConfig, String> {
+        match &self.roots {
+            Some(roots) => self.finish(builder()?.with_root_certificates(roots.clone())),
+            None => {
+                let verifier = Verifier::new(provider()).map_err(|error| format!("tls: {error}"))?;
+                let verifier = Arc::new(verifier);
+                self.finish(builder()?.dangerous().with_custom_certificate_verifier(verifier))
+            }
+        }
     }
 
     fn finish(
@@ -135,12 +151,33 @@ impl TlsClient {
         name: ServerName<'static>,
         limit: Duration,
     ) -> Result<TlsStream<TcpStream>, ExchangeError> {
-        let connector = self.connector().as_ref().map_err(ExchangeError::new)?;
-        match tokio::time::timeout(limit, connector.connect(name, stream)).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(ExchangeError::new(handshake_text(&error))),
-            Err(_) => Err(ExchangeError::dial("tcp", None, peer, "i/o timeout")),
-        }
+        shake(self.connector(), stream, peer, name, limit).await
+    }
+
+    /// Shakes hands on a fresh connection that will carry HTTP/2.
+    pub(crate) async fn connect_http2(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        name: ServerName<'static>,
+        limit: Duration,
+    ) -> Result<TlsStream<TcpStream>, ExchangeError> {
+        shake(self.http2(), stream, peer, name, limit).await
+    }
+}
+
+async fn shake(
+    connector: &Result<TlsConnector, String>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    name: ServerName<'static>,
+    limit: Duration,
+) -> Result<TlsStream<TcpStream>, ExchangeError> {
+    let connector = connector.as_ref().map_err(ExchangeError::new)?;
+    match tokio::time::timeout(limit, connector.connect(name, stream)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(ExchangeError::new(handshake_text(&error))),
+        Err(_) => Err(ExchangeError::dial("tcp", None, peer, "i/o timeout")),
     }
 }
 

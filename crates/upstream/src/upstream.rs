@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use catena_core::{Answer, Clock, Protocol, Query, Rtype};
+use catena_core::wire;
+use catena_core::{Answer, Clock, Protocol, Query, Rtype, Spawner};
 use rustls_pki_types::ServerName;
 
 use crate::conn::{Limits, Stream, StreamConn, UdpConn};
 use crate::dial::{self, DialTime};
+use crate::doh::{Doh, DohMethod, Way};
 use crate::error::ExchangeError;
 use crate::health::Health;
+use crate::message;
 use crate::metrics::{Proto, ProxyMetrics, UpstreamMetrics};
 use crate::pool::{IdleCount, Lifetimes, Pool, Pools};
 use crate::tls::TlsClient;
@@ -49,6 +52,7 @@ pub struct Upstream {
     label: Box<str>,
     peer: Result<SocketAddr, String>,
     tls: Option<(Arc<TlsClient>, ServerName<'static>)>,
+    doh: Option<Doh>,
     options: Arc<Options>,
     clock: Arc<dyn Clock>,
     dial_time: DialTime,
@@ -70,6 +74,7 @@ impl Upstream {
             label: label.into(),
             peer,
             tls: None,
+            doh: None,
             options,
             clock,
             dial_time: DialTime::new(),
@@ -86,13 +91,41 @@ impl Upstream {
     /// # Errors
     /// The name, if it is none that a certificate could have.
     pub fn with_tls(mut self, client: Arc<TlsClient>, name: Option<&str>) -> Result<Self, String> {
-        let name = match (name, &self.peer) {
-            (Some(name), _) => ServerName::try_from(name.to_owned()).map_err(|_| name.to_owned())?,
-            (None, Ok(peer)) => ServerName::IpAddress(peer.ip().into()),
-            (None, Err(_)) => return Err(self.label.into()),
-        };
-        self.tls = Some((client, name));
+        self.tls = Some((client, self.server_name(name)?));
         Ok(self)
+    }
+
+    /// Speaks HTTPS (RFC 8484), whatever carried the query. `name` is what the certificate must be for, and what requests name as their host; without one
+    /// that is the address.
+    ///
+    /// # Errors
+    /// The name, if it is none that a certificate could have.
+    pub fn with_https(mut self, client: Arc<TlsClient>, name: Option<&str>, method: DohMethod) -> Result<Self, String> {
+        let server_name = self.server_name(name)?;
+        let authority = match (name, &self.peer) {
+            (Some(name), Ok(peer)) => format!("{name}:{}", peer.port()),
+            _ => self.label.to_string(),
+        };
+        self.doh = Some(Doh::new(client, server_name, authority, method));
+        Ok(self)
+    }
+
+    fn server_name(&self, name: Option<&str>) -> Result<ServerName<'static>, String> {
+        match (name, &self.peer) {
+            (Some(name), _) => ServerName::try_from(name.to_owned()).map_err(|_| name.to_owned()),
+            (None, Ok(peer)) => Ok(ServerName::IpAddress(peer.ip().into())),
+            (None, Err(_)) => Err(self.label.to_string()),
+        }
+    }
+
+    /// Reads what the system trusts, if the upstream is spoken to over TLS or HTTPS: else the first query would wait for it.
+    pub fn prepare(&self) {
+        if let Some((client, _)) = &self.tls {
+            client.prepare();
+        }
+        if let Some(doh) = &self.doh {
+            doh.tls().prepare_http2();
+        }
     }
 
     /// The address as it was configured, with its port.
@@ -152,6 +185,7 @@ impl Upstream {
             return Err(ExchangeError::ours(format!("too many queries in flight to {}", self.label)));
         };
         let matches = match ask.protocol {
+            _ if self.doh.is_some() => self.ask_https(query, ask.dial_max, answer).await?,
             Protocol::Udp if self.tls.is_none() => self.ask_udp(query, started, answer).await?,
             _ => self.ask_stream(query, ask.dial_max, answer).await?,
         };
@@ -194,6 +228,50 @@ impl Upstream {
             let (conn, created) = self.pools.others(worker).find_map(take)?;
             Some((conn.rehomed()?, created))
         })
+    }
+
+    async fn ask_https(
+        &self,
+        query: &mut Query,
+        dial_max: Duration,
+        answer: &mut Answer,
+    ) -> Result<bool, ExchangeError> {
+        let mut message = Vec::new();
+        // RFC 8484 section 4.1: an id of 0, so that caches find equal queries equal.
+        message::write_query(query, 0, &mut message);
+        let spawner = Arc::clone(&query.env().spawner);
+        let limit = self.options.read_timeout;
+        let reply = self.https(&message, self.dial_time.limit().min(dial_max), limit, &spawner).await?;
+        if !message::has_id(&reply, 0) {
+            return Err(ExchangeError::new(format!("https://{}: no DNS message in the reply", self.label)));
+        }
+        wire::read_reply(&reply, answer).map_err(|error| ExchangeError::new(error.to_string()))?;
+        Ok(message::answers(&reply, query))
+    }
+
+    /// Whether it is spoken to over HTTPS.
+    pub(crate) fn is_https(&self) -> bool {
+        self.doh.is_some()
+    }
+
+    /// Sends a message over HTTPS.
+    pub(crate) async fn https(
+        &self,
+        message: &[u8],
+        dial_limit: Duration,
+        limit: Duration,
+        spawner: &Arc<dyn Spawner>,
+    ) -> Result<bytes::Bytes, ExchangeError> {
+        let Some(doh) = &self.doh else { return Err(ExchangeError::ours("not an HTTPS upstream")) };
+        let way = Way {
+            peer: self.peer_for("tcp")?,
+            source: self.options.source,
+            dial_limit,
+            lifetimes: self.lifetimes(),
+            clock: &*self.clock,
+            spawner,
+        };
+        doh.exchange(&way, message, limit).await
     }
 
     async fn ask_stream(
@@ -252,6 +330,9 @@ impl Upstream {
         for pool in self.pools.all() {
             pool.udp.sweep(self.lifetimes(), now, self.idle_limit(0).0);
             pool.stream.sweep(self.lifetimes(), now, self.idle_limit(1).0);
+        }
+        if let Some(doh) = &self.doh {
+            doh.sweep(self.lifetimes(), now);
         }
     }
 

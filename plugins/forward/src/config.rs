@@ -11,7 +11,7 @@ use catena_gocompat::address::{parse_ip, split_host_port};
 use catena_gocompat::duration::GoDuration;
 use catena_gocompat::number::{atoi, parse_uint};
 use catena_gocompat::quote::quote;
-use catena_upstream::{PolicyKind, TlsClient};
+use catena_upstream::{DohMethod, PolicyKind, TlsClient};
 
 use crate::destination::{self, Destination, TOS_MAX};
 
@@ -67,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) tls: Arc<TlsClient>,
     /// The name that certificates must be for.
     pub(crate) tls_servername: Option<String>,
+    /// How queries stand in requests to upstreams over HTTPS.
+    pub(crate) doh_method: DohMethod,
     /// The order of the upstreams.
     pub(crate) policy: PolicyKind,
     /// The pause between two health checks.
@@ -107,6 +109,7 @@ impl Config {
             read_timeout: Duration::from_secs(2),
             tls: Arc::default(),
             tls_servername: None,
+            doh_method: DohMethod::default(),
             policy: PolicyKind::Random,
             health_interval: Duration::from_millis(500),
             health_recursion: true,
@@ -227,10 +230,11 @@ fn property(cx: &mut Setup<'_>, words: &mut Cursor<'_>, config: &mut Config) -> 
             config.failfast = true;
         }
         "doh_method" => {
-            if !matches!(arg(words)?, "POST" | "GET") {
-                return Err(words.plain_err("doh_method must be either POST or GET"));
-            }
-            return Err(words.plain_err("doh_method: DoH upstreams are not supported by this build"));
+            config.doh_method = match arg(words)? {
+                "POST" => DohMethod::Post,
+                "GET" => DohMethod::Get,
+                _ => return Err(words.plain_err("doh_method must be either POST or GET")),
+            };
         }
         "resolver" => config.resolvers = resolvers(words)?,
         "source_address" => {

@@ -15,14 +15,25 @@ pub(crate) const TOS_MAX: usize = 15;
 /// The most upstreams of one `forward`, whatever files and look-ups name.
 pub(crate) const UPSTREAMS_MAX: usize = 256;
 
+/// How an upstream is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speech {
+    /// UDP and TCP.
+    Plain,
+    /// TLS (RFC 7858).
+    Tls,
+    /// HTTPS (RFC 8484).
+    Https,
+}
+
 /// An upstream's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     /// `HOST:PORT`, as metrics and messages show it.
     pub(crate) label: String,
-    /// Whether it is spoken to over TLS.
-    pub(crate) tls: bool,
-    /// The name that its certificate must be for, if one is given behind a `%`.
+    /// How it is spoken to.
+    pub(crate) speech: Speech,
+    /// The name that its certificate must be for, if one is given behind a `%` or is the host's.
     pub(crate) server_name: Option<String>,
 }
 
@@ -36,7 +47,7 @@ pub(crate) struct Host {
     /// Where it was written.
     pub(crate) span: Span,
     port: String,
-    tls: bool,
+    speech: Speech,
     server_name: Option<String>,
 }
 
@@ -44,7 +55,7 @@ impl Host {
     /// The target for one of the name's addresses.
     fn target(&self, ip: IpAddr) -> Target {
         let label = join_host_port(&ip.to_string(), &self.port);
-        Target { label, tls: self.tls, server_name: self.server_name.clone() }
+        Target { label, speech: self.speech, server_name: self.server_name.clone() }
     }
 }
 
@@ -114,7 +125,7 @@ fn read_one(cx: &mut Setup<'_>, (text, span): Word<'_>) -> Result<Option<Destina
                 let warning = format!("{path} names a nameserver that is no IP address and will never answer: {label}");
                 cx.log().warning(warning);
             }
-            let target = |label| Target { label, tls: false, server_name: None };
+            let target = |label| Target { label, speech: Speech::Plain, server_name: None };
             let targets: Vec<_> = labels.into_iter().map(target).collect();
             Ok((!targets.is_empty()).then_some(Destination::Addresses(targets)))
         }
@@ -128,11 +139,13 @@ fn read_one(cx: &mut Setup<'_>, (text, span): Word<'_>) -> Result<Option<Destina
 fn target(address: &str, span: Span) -> Result<Target, Diagnostic> {
     let (address, server_name) = split_server_name(address);
     let (transport, label) = Transport::split(&address);
-    let tls = check_transport(transport, &address, span)?;
+    let speech = check_transport(transport, &address, span)?;
     if label.parse::<std::net::SocketAddr>().is_err() {
         return Err(fault(format!("invalid address: {}", quote(&address)), span));
     }
-    Ok(Target { label: label.to_owned(), tls, server_name: server_name.filter(|_| tls) })
+    // CoreDNS: a name behind `%` counts for TLS only.
+    let server_name = server_name.filter(|_| speech == Speech::Tls);
+    Ok(Target { label: label.to_owned(), speech, server_name })
 }
 
 /// Reads a host name, with a port or without.
@@ -143,7 +156,7 @@ fn host(text: &str, span: Span) -> Result<Host, Diagnostic> {
     if !matches!(transport, Transport::Dns | Transport::Tls | Transport::Https) {
         return Err(wrong());
     }
-    let tls = check_transport(transport, &address, span)?;
+    let speech = check_transport(transport, &address, span)?;
     let (shown, port) = match split_host_port(rest) {
         Ok(both) => both,
         Err(_) => (rest, transport.default_port().unwrap_or("53")),
@@ -154,17 +167,21 @@ fn host(text: &str, span: Span) -> Result<Host, Diagnostic> {
     if port.parse::<u16>().is_err() {
         return Err(fault(format!("invalid address: {}", quote(text)), span));
     }
-    let server_name = server_name.filter(|_| tls);
-    Ok(Host { name, shown: shown.to_owned(), span, port: port.to_owned(), tls, server_name })
+    let server_name = match speech {
+        Speech::Plain => None,
+        Speech::Tls => server_name,
+        // The host that the certificate is for is the one that was named.
+        Speech::Https => Some(shown.trim_end_matches('.').to_owned()),
+    };
+    Ok(Host { name, shown: shown.to_owned(), span, port: port.to_owned(), speech, server_name })
 }
 
-/// Whether the transport is TLS; those that cannot be spoken are refused.
-fn check_transport(transport: Transport, address: &str, span: Span) -> Result<bool, Diagnostic> {
+/// How to speak over a transport; those that cannot be spoken are refused.
+fn check_transport(transport: Transport, address: &str, span: Span) -> Result<Speech, Diagnostic> {
     match transport {
-        Transport::Dns => Ok(false),
-        Transport::Tls => Ok(true),
-        Transport::Https => Err(fault("DoH upstreams are not supported by this build".to_owned(), span)
-            .with_help("use `tls://` or a plain address")),
+        Transport::Dns => Ok(Speech::Plain),
+        Transport::Tls => Ok(Speech::Tls),
+        Transport::Https => Ok(Speech::Https),
         other => Err(fault(
             format!("'{}' is not supported as a destination protocol in forward: {address}", other.scheme()),
             span,
@@ -233,7 +250,7 @@ mod tests {
 
     fn addresses(labels: impl IntoIterator<Item = String>) -> Destination {
         Destination::Addresses(
-            labels.into_iter().map(|label| Target { label, tls: false, server_name: None }).collect(),
+            labels.into_iter().map(|label| Target { label, speech: Speech::Plain, server_name: None }).collect(),
         )
     }
 

@@ -21,7 +21,7 @@ use catena_core::{Clock, LabelsSet, Log, Protocol};
 use catena_upstream::{Ask, ExchangeError, Health, Options, Policy, ProxyMetrics, Upstream};
 
 use crate::config::Config;
-use crate::destination::Target;
+use crate::destination::{Speech, Target};
 use crate::metrics::ForwardMetrics;
 
 /// The entry for the plugin list.
@@ -98,13 +98,14 @@ impl Forwarder {
     fn upstream(&self, target: &Target) -> Result<Upstream, Diagnostic> {
         let clock = Arc::clone(&self.clock);
         let plain = Upstream::new(&target.label, Arc::clone(&self.options), clock, self.proxy_metrics.clone());
-        if !target.tls {
-            return Ok(plain);
-        }
         let name = target.server_name.as_deref().or(self.config.tls_servername.as_deref());
-        plain
-            .with_tls(Arc::clone(&self.config.tls), name)
-            .map_err(|name| Diagnostic::error(format!("invalid TLS server name: '{name}'")))
+        let tls = || Arc::clone(&self.config.tls);
+        let made = match target.speech {
+            Speech::Plain => return Ok(plain),
+            Speech::Tls => plain.with_tls(tls(), name),
+            Speech::Https => plain.with_https(tls(), name, self.config.doh_method),
+        };
+        made.map_err(|name| Diagnostic::error(format!("invalid TLS server name: '{name}'")))
     }
 
     /// Whether the query is one for this `forward`. CoreDNS: the name of FROM itself is never excepted.

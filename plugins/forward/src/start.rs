@@ -82,9 +82,7 @@ impl Service for Forward {
             }
             forward.fill(&resolved)?;
         }
-        if forward.all().iter().any(|upstream| upstream.is_tls()) {
-            forward.config.tls.prepare();
-        }
+        forward.all().iter().for_each(|upstream| upstream.prepare());
         if !cx.spawner.spawn(Box::pin(sweep(Arc::downgrade(forward)))) {
             forward.log.warning("idle connections will not be closed in time: too many tasks");
         }

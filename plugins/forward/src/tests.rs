@@ -4,6 +4,7 @@ mod config;
 mod fake;
 mod faults;
 mod health;
+mod https;
 mod start;
 mod tls;
 

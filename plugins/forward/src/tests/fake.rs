@@ -39,12 +39,12 @@ pub(crate) enum Act {
     NoData,
 }
 
-struct Shared {
+pub(super) struct Shared {
     act: Mutex<Act>,
     asked: Mutex<Vec<(&'static str, Vec<u8>)>>,
-    resumed: Mutex<Vec<bool>>,
-    stop: AtomicBool,
-    tls: Option<Arc<ServerConfig>>,
+    pub(super) resumed: Mutex<Vec<bool>>,
+    pub(super) stop: AtomicBool,
+    pub(super) tls: Option<Arc<ServerConfig>>,
 }
 
 /// The fake.
@@ -66,6 +66,23 @@ impl Fake {
 
     pub(crate) fn tls(act: Act, config: ServerConfig) -> Self {
         Self::start(act, Some(Arc::new(config)))
+    }
+
+    /// A server over HTTP/2: POST with a body, GET with `dns=` in the URI.
+    pub(crate) fn https(act: Act, mut config: ServerConfig) -> Self {
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            act: Mutex::new(act),
+            asked: Mutex::default(),
+            resumed: Mutex::default(),
+            stop: AtomicBool::new(false),
+            tls: Some(Arc::new(config)),
+        });
+        let for_server = Arc::clone(&shared);
+        std::thread::spawn(move || super::https::serve(listener, &for_server));
+        Self { addr, shared }
     }
 
     fn start(act: Act, tls: Option<Arc<ServerConfig>>) -> Self {
@@ -173,7 +190,7 @@ fn serve_stream<S: Read + Write>(mut stream: S, protocol: &'static str, shared: 
 }
 
 /// The reply; nothing for silence, an empty one for a connection to be closed.
-fn reply_to(query: &[u8], protocol: &'static str, shared: &Shared) -> Option<Vec<u8>> {
+pub(super) fn reply_to(query: &[u8], protocol: &'static str, shared: &Shared) -> Option<Vec<u8>> {
     shared.asked.lock().unwrap().push((protocol, query.to_vec()));
     let act = shared.act.lock().unwrap().clone();
     let mut end = 12;

@@ -10,6 +10,12 @@ use super::{Act, Fake, ONE, address};
 
 /// A server for `dns.example.net` and 127.0.0.1 with a certificate of its own making.
 fn server() -> (Fake, String) {
+    let (config, ca) = identity();
+    (Fake::tls(Act::Answer(ONE), config), ca)
+}
+
+/// What a server for `dns.example.net` and 127.0.0.1 shows, and the root that vouches for it.
+pub(super) fn identity() -> (ServerConfig, String) {
     let names = ["dns.example.net".to_owned(), "127.0.0.1".to_owned()];
     let made = rcgen::generate_simple_self_signed(names).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -20,15 +26,15 @@ fn server() -> (Fake, String) {
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key)
         .unwrap();
-    (Fake::tls(Act::Answer(ONE), config), made.cert.pem())
+    (config, made.cert.pem())
 }
 
-fn kit(ca: &str, body: &str) -> Kit {
+pub(super) fn kit(ca: &str, body: &str) -> Kit {
     let recipe = Recipe::new([crate::PLUGIN], &format!(". {{\n{body}\n}}\n")).file("/ca.pem", ca);
     recipe.build().unwrap_or_else(|errors| panic!("{}", errors[0].1))
 }
 
-const ONCE: &str = "tls /ca.pem\n max_fails 0\n max_connect_attempts 1";
+pub(super) const ONCE: &str = "tls /ca.pem\n max_fails 0\n max_connect_attempts 1";
 
 #[test]
 fn the_certificate_must_be_for_the_name_or_for_the_address() {
