@@ -1,7 +1,5 @@
-//! Chores of the workspace: `cargo xtask tidy`, `cargo xtask differences`, `cargo xtask new-plugin NAME`,
-//! `cargo xtask bench WHAT`.
+//! Chores of the workspace: `cargo xtask tidy`, `cargo xtask differences`, `cargo xtask new-plugin NAME`.
 
-mod bench;
 mod differences;
 mod new_plugin;
 mod tidy;
@@ -9,12 +7,11 @@ mod tidy;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask tidy | differences | new-plugin NAME | bench cluster
+const USAGE: &str = "usage: cargo xtask tidy | differences | new-plugin NAME
 
   tidy             checks dependency rules, plugin folders, where `unsafe` is, and that generated documents are fresh
   differences      writes docs/coredns-differences.md anew from the plugins' READMEs and the recorded cases
-  new-plugin NAME  makes plugins/NAME and its line in crates/stock
-  bench cluster    measures target/release/catena, and the file of COREDNS beside it, against a synthetic Kubernetes API";
+  new-plugin NAME  makes plugins/NAME and its line in crates/stock";
 
 #[allow(clippy::disallowed_macros)]
 fn main() -> ExitCode {
@@ -24,7 +21,6 @@ fn main() -> ExitCode {
     let done = match args[..] {
         ["tidy"] => tidy::run(&root),
         ["differences"] => differences::write(&root),
-        ["bench", what, ref options @ ..] => bench::run(&root, what, options),
         ["new-plugin", name] => new_plugin::run(&root, name),
         _ => Err(vec![USAGE.to_owned()]),
     };

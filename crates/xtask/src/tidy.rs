@@ -45,7 +45,7 @@ pub(crate) fn run(root: &Path) -> Outcome {
         check_plugin(root, &name, &stock, &mut faults);
     }
     let mut files = Vec::new();
-    for folder in ["crates", "plugins", "tests", "examples"] {
+    for folder in ["crates", "plugins", "tests", "bench", "examples"] {
         code_files(&root.join(folder), &mut files);
     }
     for file in &files {

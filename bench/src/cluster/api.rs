@@ -17,10 +17,10 @@ const CHUNK: usize = 32 << 10;
 const VERSIONS_A_LIFE: u64 = 1_000_000;
 
 /// The server; it runs until the process ends.
-pub(super) struct Api {
+pub(crate) struct Api {
     shared: Arc<Shared>,
     /// Where it listens, `127.0.0.1:PORT`.
-    pub(super) addr: String,
+    pub(crate) addr: String,
 }
 
 struct Shared {
@@ -35,7 +35,7 @@ struct Shared {
 
 impl Api {
     /// Starts the server.
-    pub(super) fn start(world: World) -> std::io::Result<Self> {
+    pub(crate) fn start(world: World) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let addr = listener.local_addr()?.to_string();
         let shared = Arc::new(Shared {
@@ -60,7 +60,7 @@ impl Api {
     }
 
     /// Drops every connection; versions from before are gone.
-    pub(super) fn restart(&self) {
+    pub(crate) fn restart(&self) {
         *self.shared.listed.lock().unwrap_or_else(PoisonError::into_inner) = Default::default();
         self.shared.life.fetch_add(1, Ordering::SeqCst);
         let dropped = std::mem::take(&mut *self.shared.connections.lock().unwrap_or_else(PoisonError::into_inner));
@@ -71,7 +71,7 @@ impl Api {
     }
 
     /// Waits until these kinds have been listed whole since the start or restart. False: not within `limit`.
-    pub(super) fn wait_listed(&self, kinds: &[Kind], limit: Duration) -> bool {
+    pub(crate) fn wait_listed(&self, kinds: &[Kind], limit: Duration) -> bool {
         let end = Instant::now() + limit;
         let mut listed = self.shared.listed.lock().unwrap_or_else(PoisonError::into_inner);
         while kinds.iter().any(|kind| listed[*kind as usize] == 0) {

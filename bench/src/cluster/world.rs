@@ -7,18 +7,18 @@ const SLICE_ENDPOINTS_MAX: usize = 100;
 
 /// How large the cluster is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct World {
+pub(crate) struct World {
     /// How many Services.
-    pub(super) services: usize,
+    pub(crate) services: usize,
     /// How many endpoints each of them has, one slice for each hundred.
-    pub(super) endpoints: usize,
+    pub(crate) endpoints: usize,
     /// How many pods.
-    pub(super) pods: usize,
+    pub(crate) pods: usize,
 }
 
 /// A kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Namespaces,
     Services,
     Slices,
@@ -27,10 +27,10 @@ pub(super) enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub(super) const ALL: [Self; 4] = [Self::Namespaces, Self::Services, Self::Slices, Self::Pods];
+    pub(crate) const ALL: [Self; 4] = [Self::Namespaces, Self::Services, Self::Slices, Self::Pods];
 
     /// The kind that is listed at this path.
-    pub(super) fn at(path: &str) -> Option<Self> {
+    pub(crate) fn at(path: &str) -> Option<Self> {
         match path {
             "/api/v1/namespaces" => Some(Self::Namespaces),
             "/api/v1/services" => Some(Self::Services),
@@ -41,7 +41,7 @@ impl Kind {
     }
 
     /// `apiVersion` and `kind` of its objects.
-    pub(super) fn names(self) -> (&'static str, &'static str) {
+    pub(crate) fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::Namespaces => ("v1", "Namespace"),
             Self::Services => ("v1", "Service"),
@@ -52,7 +52,7 @@ impl Kind {
 }
 
 /// The name of a Service, in front of the cluster's zone.
-pub(super) fn service_name(number: usize) -> String {
+pub(crate) fn service_name(number: usize) -> String {
     format!("service-{number:05}.{}.svc", namespace(number))
 }
 
@@ -72,7 +72,7 @@ fn uid(kind: usize, number: usize) -> String {
 
 impl World {
     /// How many objects of a kind there are.
-    pub(super) fn count(&self, kind: Kind) -> usize {
+    pub(crate) fn count(&self, kind: Kind) -> usize {
         match kind {
             Kind::Namespaces => NAMESPACES,
             Kind::Services => self.services,
@@ -86,7 +86,7 @@ impl World {
     }
 
     /// Writes an object as an API server does, with what DNS has no use for.
-    pub(super) fn write(&self, kind: Kind, number: usize, version: u64, text: &mut String) {
+    pub(crate) fn write(&self, kind: Kind, number: usize, version: u64, text: &mut String) {
         match kind {
             Kind::Namespaces => text.push_str(&namespace_object(number, version)),
             Kind::Services => text.push_str(&service(number, version)),

@@ -1,13 +1,18 @@
 //! What a large cluster costs: time to ready, memory, CPU for a look-up.
 
+pub(crate) mod api;
+mod load;
+mod process;
+pub(crate) mod world;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::api::Api;
-use super::load;
-use super::process::{Server, pin_myself};
-use super::world::{Kind, World};
 use crate::Outcome;
+use crate::process::pin_myself;
+use api::Api;
+use process::Server;
+use world::{Kind, World};
 
 /// The core of the server under measurement, and that of API server and load.
 const CORES: (usize, usize) = (0, 1);
@@ -57,11 +62,11 @@ struct Figures {
 }
 
 /// Measures `target/release/catena` or the file of `CATENA`, and that of `COREDNS` beside it.
-pub(super) fn run(root: &Path, options: &[&str]) -> Outcome {
+pub(crate) fn run(root: &Path, options: &[&str]) -> Outcome {
     let quick = match options {
         [] => false,
         ["--quick"] => true,
-        _ => return Err(vec!["usage: [CATENA=PATH] [COREDNS=PATH] cargo xtask bench cluster [--quick]".to_owned()]),
+        _ => return Err(vec!["usage: [CATENA=PATH] [COREDNS=PATH] catena-bench cluster [--quick]".to_owned()]),
     };
     measure_all(root, quick).map_err(|fault| vec![fault])
 }

@@ -1,10 +1,12 @@
 //! A server as a child process, and what the kernel knows of it.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::process::free_port;
 
 /// How long a start may take.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -85,29 +87,6 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Keeps this process, with the threads that it starts from now on, on one core.
-pub(super) fn pin_myself(core: usize) -> Result<(), String> {
-    let mut command = Command::new("taskset");
-    command.args(["-a", "-c", "-p", &core.to_string(), &std::process::id().to_string()]).stdout(Stdio::null());
-    match command.status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("taskset: {status}")),
-        Err(error) => Err(format!("taskset: {error}")),
-    }
-}
-
-/// A port that nobody has on 127.0.0.1, neither over UDP nor over TCP.
-fn free_port() -> Result<u16, String> {
-    for _ in 0..100 {
-        let Ok(tcp) = TcpListener::bind("127.0.0.1:0") else { continue };
-        let Ok(addr) = tcp.local_addr() else { continue };
-        if UdpSocket::bind(addr).is_ok() {
-            return Ok(addr.port());
-        }
-    }
-    Err("no free port".to_owned())
 }
 
 fn is_ready(port: u16) -> bool {
