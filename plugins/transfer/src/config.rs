@@ -56,6 +56,8 @@ pub(crate) struct Stanza {
     pub(crate) shown: String,
     /// The address from which secondaries are told.
     pub(crate) source: Option<IpAddr>,
+    /// The name of the key that they are told with, and where it stands.
+    pub(crate) key: Option<(String, Diagnostic)>,
 }
 
 impl Stanza {
@@ -78,14 +80,24 @@ pub(crate) struct Stanzas(Vec<Stanza>);
 impl Stanzas {
     /// The stanza for a lower-case name: that of the longest zone, of equal ones the first.
     pub(crate) fn find(&self, lower: &[u8], labels: &LabelStarts) -> Option<&Stanza> {
-        let mut found: Option<(&Stanza, &Zone)> = None;
-        for stanza in &self.0 {
+        self.0.get(self.position(lower, labels)?)
+    }
+
+    /// The place of that stanza among all of them.
+    pub(crate) fn position(&self, lower: &[u8], labels: &LabelStarts) -> Option<usize> {
+        let mut found: Option<(usize, &Zone)> = None;
+        for (at, stanza) in self.0.iter().enumerate() {
             let Some(zone) = stanza.zones.longest(lower, labels) else { continue };
             if found.is_none_or(|(_, before)| zone.labels() > before.labels()) {
-                found = Some((stanza, zone));
+                found = Some((at, zone));
             }
         }
-        found.map(|(stanza, _)| stanza)
+        found.map(|(at, _)| at)
+    }
+
+    /// All of them, in the order of the Corefile.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Stanza> {
+        self.0.iter()
     }
 }
 
@@ -95,7 +107,7 @@ pub(crate) fn parse(cx: &Setup<'_>) -> Result<Stanzas, Diagnostic> {
     let mut stanzas = Vec::new();
     while words.next() {
         let zones = Zones::from_args_or_block(&words.remaining_args(), cx.zones());
-        let (mut targets, mut shown, mut source) = (Vec::new(), Vec::new(), None);
+        let (mut targets, mut shown, mut source, mut key) = (Vec::new(), Vec::new(), None, None);
         while words.next_block() {
             match words.val() {
                 "to" => {
@@ -110,16 +122,18 @@ pub(crate) fn parse(cx: &Setup<'_>) -> Result<Stanzas, Diagnostic> {
                     }
                 }
                 "source" => read_source(&mut words, &mut source)?,
+                "key" if key.is_some() => return Err(inner(words.err("key already specified"))),
+                "key" => key = Some((words.one_arg()?.to_owned(), words.plain_err(""))),
                 word => {
                     let unknown = words.err(format!("unknown property {}", quote(word)));
-                    return Err(inner(words.with_nearest(unknown, &["to", "source"])));
+                    return Err(inner(words.with_nearest(unknown, &["to", "source", "key"])));
                 }
             }
         }
         if targets.is_empty() {
             return Err(inner(words.err("'to' is required")));
         }
-        stanzas.push(Stanza { zones, targets, shown: format!("[{}]", shown.join(" ")), source });
+        stanzas.push(Stanza { zones, targets, shown: format!("[{}]", shown.join(" ")), source, key });
     }
     Ok(Stanzas(stanzas))
 }

@@ -24,9 +24,10 @@ pub const PLUGIN: PluginDef = PluginDef::new("transfer", setup);
 fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     let stanzas = Arc::new(config::parse(cx)?);
     let log = cx.log();
-    let teller = Arc::new(Teller::new(Arc::clone(&stanzas), log.clone()));
+    let teller = Arc::new(Teller::new(Arc::clone(&stanzas), log.clone(), cx.clock()));
     cx.offer::<dyn Notifier>(Arc::<Teller>::clone(&teller));
-    cx.service(teller);
+    cx.service(Arc::<Teller>::clone(&teller));
+    cx.on_linked(move |linked| teller.find_keys(linked));
     cx.link_later(move |linked| {
         let holders = linked.offers::<dyn Transfer>().map(|(_, holder)| holder).collect();
         Ok(Transfers { stanzas, holders, log })

@@ -10,6 +10,9 @@ use crate::{BuildError, Builder, Difference, RecordList, Zone, is_newer};
 /// The most messages of one transfer.
 pub const TRANSFER_MESSAGES_MAX: usize = 1 << 20;
 
+/// The most octets of the differences of one transfer. More of them take longer than the whole zone.
+pub const CHANGES_OCTETS_MAX: usize = 64 << 20;
+
 /// Why messages make no zone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AssemblyError {
@@ -20,7 +23,7 @@ pub enum AssemblyError {
     #[error("not a reply to the question")]
     OtherReply,
     /// The primary says no.
-    #[error("bad xfr rcode: {0}")]
+    #[error("dns: bad xfr rcode: {0}")]
     Rcode(u8),
     /// The first record is not the zone's SOA record, or there is none.
     #[error("no SOA")]
@@ -28,6 +31,9 @@ pub enum AssemblyError {
     /// The differences do not follow each other, or are not of the version that is here.
     #[error("differences that do not follow each other")]
     Differences,
+    /// More than [`CHANGES_OCTETS_MAX`] octets of differences.
+    #[error("more than {CHANGES_OCTETS_MAX} octets of differences")]
+    TooMuch,
     /// Records behind the end.
     #[error("records after the last SOA")]
     Surplus,
@@ -78,6 +84,7 @@ struct Changes {
     /// The step being read; whether records come that are added.
     step: Difference,
     is_adding: bool,
+    octets: usize,
 }
 
 /// A transfer being put together.
@@ -182,7 +189,8 @@ impl Assembly {
             let mut removed = RecordList::default();
             removed.push(record);
             let step = Difference { from: serial, to: serial, removed, added: RecordList::default() };
-            self.state = State::Changes(Box::new(Changes { last, steps: Vec::new(), step, is_adding: false }));
+            self.state =
+                State::Changes(Box::new(Changes { last, steps: Vec::new(), step, is_adding: false, octets: 0 }));
             return Ok(());
         }
         let mut builder = Builder::new(&self.apex);
@@ -207,17 +215,22 @@ impl Assembly {
 
     fn finish_changes(&mut self) -> Result<State, AssemblyError> {
         let State::Changes(changes) = std::mem::replace(&mut self.state, State::Ended) else { return Ok(State::Ended) };
-        let mut zone = self.current.take().ok_or(AssemblyError::Differences)?;
-        for step in &changes.steps {
-            if step.from != zone.serial() {
-                return Err(AssemblyError::Differences);
-            }
-            zone = Arc::new(step.apply(&zone)?);
-        }
-        if zone.serial() != changes.last {
+        let zone = self.current.take().ok_or(AssemblyError::Differences)?;
+        let ends = changes.steps.iter().map(|step| step.to);
+        let follow = changes
+            .steps
+            .iter()
+            .map(|step| step.from)
+            .eq(std::iter::once(zone.serial()).chain(ends).take(changes.steps.len()));
+        if !follow || changes.steps.last().is_none_or(|step| step.to != changes.last) {
             return Err(AssemblyError::Differences);
         }
-        self.current = Some(zone);
+        let newer = zone.after(changes.steps.iter()).map_err(|error| match error {
+            // This is not the primary's version, whatever its serial number.
+            BuildError::NotThere(_) => AssemblyError::Differences,
+            error => error.into(),
+        })?;
+        self.current = Some(Arc::new(newer));
         Ok(State::Ended)
     }
 
@@ -241,6 +254,10 @@ impl Assembly {
 impl Changes {
     /// Takes a record; whether it was the last one.
     fn take(&mut self, record: RecordRef<'_>, serial: Option<u32>) -> Result<bool, AssemblyError> {
+        self.octets += record.owner.len() + record.rdata.len();
+        if self.octets > CHANGES_OCTETS_MAX {
+            return Err(AssemblyError::TooMuch);
+        }
         let Some(serial) = serial else {
             let list = if self.is_adding { &mut self.step.added } else { &mut self.step.removed };
             list.push(record);

@@ -69,7 +69,8 @@ pub async fn serial_of(primary: &Primary, apex: &[u8], now: &(dyn Fn() -> u64 + 
     soa_serial(&reply, apex).ok_or(FetchError::NoSoa(rcode))
 }
 
-/// Fetches a zone: what changed since the version that is here if there is one, else all of it. A primary that does not know IXFR is asked for all.
+/// Fetches a zone: what changed since the version that is here if there is one, else all of it. If that is not to be had, or of no use, the same primary is
+/// asked for all.
 ///
 /// # Errors
 /// No whole and usable transfer came.
@@ -81,8 +82,10 @@ pub async fn fetch(
 ) -> Result<Fetched, FetchError> {
     if let Some(zone) = current {
         match attempt(primary, apex, Some(zone), now).await {
-            // FORMERR, NOTIMP, REFUSED: the primary has no differences to give. Broken differences: the whole zone mends them.
-            Err(FetchError::Transfer(AssemblyError::Rcode(1 | 4 | 5) | AssemblyError::Differences)) => {}
+            // The primary has no differences to give, or broken ones, or hangs up: the whole zone mends them.
+            Err(FetchError::Transfer(_)) => {}
+            Err(FetchError::Io(error))
+                if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {}
             other => return other,
         }
     }

@@ -8,5 +8,5 @@ mod client;
 #[cfg(test)]
 mod tests;
 
-pub use assembly::{Assembly, AssemblyError, Progress, TRANSFER_MESSAGES_MAX};
+pub use assembly::{Assembly, AssemblyError, CHANGES_OCTETS_MAX, Progress, TRANSFER_MESSAGES_MAX};
 pub use client::{FetchError, Fetched, Primary, fetch, serial_of};

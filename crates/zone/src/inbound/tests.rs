@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use catena_core::name::Zone as ZoneName;
-use catena_core::{Outgoing, RecordRef};
+use catena_core::{Class, Outgoing, RecordRef, Rtype};
 use proptest::prelude::*;
 
-use super::{Assembly, AssemblyError, Progress};
+use super::{Assembly, AssemblyError, CHANGES_OCTETS_MAX, Progress};
 use crate::zonefile::NoInclude;
 use crate::{SharedZone, Zone, load};
 
@@ -152,6 +152,81 @@ fn what_is_no_transfer_of_the_zone_is_refused() {
         message[7] *= 2;
     };
     assert_eq!(told(&longer), Some(AssemblyError::Surplus));
+}
+
+/// Differences from version 7 to version 8 as a primary might send them, the records in the form of zone files.
+fn sent(removed: &str, added: &str) -> Vec<u8> {
+    let soa = |serial: u32| {
+        format!("example.org. 60 IN SOA ns.example.org. admin.example.org. {serial} 7200 3600 1209600 300\n")
+    };
+    let text = [&soa(8), &soa(7), removed, &soa(8), added, &soa(8)].map(str::to_owned).concat();
+    let mut message = vec![0x12, 0x34, 0x84, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    for line in text.lines() {
+        let record = crate::zonefile::parse_record(line.as_bytes(), &[0], 0).unwrap().unwrap();
+        push(&mut message, record.as_ref());
+    }
+    message
+}
+
+#[test]
+fn records_are_removed_whatever_the_case_of_their_names() {
+    let old = zone(7, "@ 60 IN MX 5 mail\nb 60 IN A 192.0.2.2\n");
+    let removed = "EXAMPLE.org. 60 IN MX 5 Mail.Example.ORG.\nexample.org. 60 IN NS NS.example.org.\n";
+    let got = assemble(&[sent(removed, "example.org. 60 IN NS x.example.net.\n")], Some(old)).unwrap().unwrap();
+    let kinds: Vec<_> =
+        got.records().filter(|record| record.owner == APEX).map(|record| record.rtype.to_string()).collect();
+    assert_eq!(kinds, ["SOA", "NS"].map(str::to_owned).to_vec().as_slice());
+}
+
+#[test]
+fn removing_what_is_not_there_is_an_error() {
+    let told = |removed: &str| assemble(&[sent(removed, "")], Some(zone(7, OLD))).err();
+    assert_eq!(told("a.example.org. 60 IN A 192.0.2.1\n"), None);
+    assert_eq!(told("a.example.org. 60 IN A 192.0.2.7\n"), Some(AssemblyError::Differences));
+    let twice = "a.example.org. 60 IN A 192.0.2.1\n".repeat(2);
+    assert_eq!(told(&twice), Some(AssemblyError::Differences));
+    // The zone never had it, as it is outside.
+    assert_eq!(told("a.example.net. 60 IN A 192.0.2.1\n"), None);
+}
+
+#[test]
+fn what_comes_and_goes_and_comes_again_has_the_ttl_of_the_end() {
+    let shared = SharedZone::serving(zone(7, OLD));
+    let many: String = (0..50).map(|host| format!("h{host} 60 IN A 192.0.2.{host}\n")).collect();
+    let versions = [
+        "x 60 IN A 192.0.2.9\n",
+        "",
+        "x 70 IN A 192.0.2.9\n",
+        "x 80 IN A 192.0.2.9\ny 1 IN TXT y\n",
+        "x 90 IN A 192.0.2.9\n",
+    ];
+    shared.replace(zone(8, &many));
+    for (serial, version) in (9..).zip(versions) {
+        shared.replace(zone(serial, &format!("{many}{version}")));
+    }
+    let sent = messages(shared.transfer(Some(8)).unwrap(), 7);
+    let got = assemble(&sent, Some(zone(8, &many))).unwrap().unwrap();
+    assert_eq!(text(&got), text(&zone(13, &format!("{many}x 90 IN A 192.0.2.9\n"))));
+}
+
+#[test]
+fn too_much_of_differences_is_an_error() {
+    let owner = b"\x01x\x07example\x03org\x00";
+    let rdata = vec![0; 60_000];
+    let record = RecordRef { owner, rtype: Rtype::from_int(65_400), class: Class::IN, ttl: 1, rdata: &rdata };
+    let mut head = sent("", "");
+    // The opening SOA record, and the older one that begins what is removed.
+    let soa_octets = (head.len() - 12) / 4;
+    head.truncate(12 + 2 * soa_octets);
+    head[7] = 2;
+    let mut assembly = Assembly::new(APEX, 0x1234, Some(Arc::new(zone(7, OLD))));
+    assert!(matches!(assembly.message(&head).unwrap(), Progress::More));
+    let mut more = vec![0x12, 0x34, 0x84, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    push(&mut more, record);
+    for _ in 0..CHANGES_OCTETS_MAX / (owner.len() + rdata.len()) {
+        assert!(matches!(assembly.message(&more).unwrap(), Progress::More));
+    }
+    assert_eq!(assembly.message(&more).unwrap_err(), AssemblyError::TooMuch);
 }
 
 proptest! {

@@ -40,6 +40,9 @@ pub enum BuildError {
     /// More than [`ZONE_RECORDS_MAX`] records or [`ZONE_OCTETS_MAX`] octets.
     #[error("more than {ZONE_RECORDS_MAX} records or {ZONE_OCTETS_MAX} octets")]
     TooLarge,
+    /// A record that is to be removed is not in the zone.
+    #[error("has no such {0} record to be removed")]
+    NotThere(Rtype),
     /// The chain of NSEC3 records hashes more often than [`NSEC3_ITERATIONS_MAX`] times.
     #[error("{0} NSEC3 iterations, {NSEC3_ITERATIONS_MAX} at most")]
     Iterations(u16),
@@ -212,6 +215,12 @@ impl Builder {
     pub fn finish(self) -> Result<Zone, BuildError> {
         assemble::assemble(self)
     }
+}
+
+/// The rdata as [`Builder::push`] keeps it; `None` if it is not built as its type wants it.
+pub(super) fn kept_rdata(rtype: Rtype, rdata: &[u8]) -> Option<Vec<u8>> {
+    let mut kept = rdata.to_vec();
+    lower_names(rtype, &mut kept).then_some(kept)
 }
 
 /// Whether the octets are one whole uncompressed name.

@@ -1,10 +1,11 @@
 //! What changed between two versions of a zone.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use catena_core::{Class, LabelStarts, RecordRef, Rtype};
 
-use super::builder::{BuildError, Builder};
+use super::builder::{BuildError, Builder, kept_rdata};
 use super::canonical;
 use super::zone::{Nodes, Zone};
 
@@ -122,7 +123,7 @@ impl Difference {
     /// # Errors
     /// The newer version would be no zone.
     pub fn apply(&self, old: &Zone) -> Result<Zone, BuildError> {
-        old.with(self.removed.iter(), self.added.iter())
+        old.after(std::iter::once(self))
     }
 
     /// Goes along the names of both versions at once, as both are in the same order.
@@ -225,30 +226,115 @@ impl<'a> Side<'a> {
 }
 
 impl Zone {
-    /// Another version of this zone: without some records, whatever their TTL, and with others. A new SOA record takes the place of the old one.
+    /// A later version of this zone: after all steps, which follow each other. The newest SOA record takes the place of the old one.
     ///
     /// # Errors
-    /// The result would be no zone.
-    pub fn with<'a>(
-        &self,
-        removed: impl Iterator<Item = RecordRef<'a>>,
-        added: impl Iterator<Item = RecordRef<'a>>,
-    ) -> Result<Self, BuildError> {
-        let mut gone: Vec<(Vec<u8>, Rtype, &[u8])> =
-            removed.map(|record| (record.owner.to_ascii_lowercase(), record.rtype, record.rdata)).collect();
-        gone.sort_unstable();
+    /// A record that is to be removed is not there, or the result would be no zone.
+    pub fn after<'a>(&self, steps: impl Iterator<Item = &'a Difference> + Clone) -> Result<Self, BuildError> {
+        let mut net = self.net(steps.clone())?;
         let mut builder = Builder::new(&self.apex);
+        let mut named: Named = Named::default();
         for record in self.records() {
-            let key = (record.owner, record.rtype, record.rdata);
-            let found = gone.binary_search_by(|(owner, rtype, rdata)| (owner.as_slice(), *rtype, *rdata).cmp(&key));
-            // The old SOA record gives way to a newer one by coming before it.
-            if found.is_err() || record.rtype == Rtype::SOA {
+            named.set(record.owner, record.rtype, record.rdata);
+            match net.get_mut(&named) {
+                Some(change) if change.gone != Gone::No => change.gone = Gone::Found,
+                // The old SOA record gives way to a newer one by coming before it.
+                _ => drop(builder.push(record)?),
+            }
+        }
+        if let Some((named, _)) = net.iter().find(|(_, change)| change.gone == Gone::Has) {
+            return Err(BuildError::NotThere(named.rtype));
+        }
+        for record in steps.flat_map(|step| step.added.iter()) {
+            let is_last = match self.named(record)? {
+                Some(named) => net.get(&named).is_some_and(|change| change.ttl == Some(record.ttl)),
+                None => true,
+            };
+            if is_last {
                 builder.push(record)?;
             }
         }
-        for record in added {
-            builder.push(record)?;
-        }
         builder.finish()
     }
+
+    /// What becomes of each record that the steps name.
+    fn net<'a>(&self, steps: impl Iterator<Item = &'a Difference>) -> Result<HashMap<Named, Change>, BuildError> {
+        let mut net: HashMap<Named, Change> = HashMap::new();
+        for step in steps {
+            for record in step.removed.iter() {
+                let Some(named) = self.named(record)? else { continue };
+                let fresh = Change { gone: Gone::No, ttl: None };
+                let is_known = net.contains_key(&named);
+                let change = net.entry(named).or_insert(fresh);
+                match (change.ttl.take(), change.gone) {
+                    // It came with an earlier step; it may be here as well, as nobody checks that what comes is not here.
+                    (Some(_), Gone::No) => change.gone = Gone::May,
+                    (Some(_), _) => {}
+                    (None, _) if is_known => return Err(BuildError::NotThere(record.rtype)),
+                    (None, _) => change.gone = Gone::Has,
+                }
+            }
+            for record in step.added.iter() {
+                let Some(named) = self.named(record)? else { continue };
+                net.entry(named).or_insert(Change { gone: Gone::No, ttl: None }).ttl = Some(record.ttl);
+            }
+        }
+        Ok(net)
+    }
+
+    /// A record as the zone keeps it; `None` for an SOA record and for one that no zone keeps.
+    fn named(&self, record: RecordRef<'_>) -> Result<Option<Named>, BuildError> {
+        let owner = record.owner.to_ascii_lowercase();
+        let starts = LabelStarts::of(&owner);
+        let is_inside = starts.suffix_start(self.apex_labels).is_some_and(|at| owner.get(at..) == Some(&self.apex));
+        if record.rtype == Rtype::SOA || !is_inside {
+            return Ok(None);
+        }
+        let rdata = kept_rdata(record.rtype, record.rdata).ok_or(BuildError::Malformed(record.rtype))?;
+        Ok(Some(Named { owner, rtype: record.rtype, rdata }))
+    }
+}
+
+/// Owner in lower case, type and data of a record.
+#[derive(PartialEq, Eq, Hash)]
+struct Named {
+    owner: Vec<u8>,
+    rtype: Rtype,
+    rdata: Vec<u8>,
+}
+
+impl Default for Named {
+    fn default() -> Self {
+        Self { owner: Vec::new(), rtype: Rtype::SOA, rdata: Vec::new() }
+    }
+}
+
+impl Named {
+    fn set(&mut self, owner: &[u8], rtype: Rtype, rdata: &[u8]) {
+        self.owner.clear();
+        self.owner.extend_from_slice(owner);
+        self.rtype = rtype;
+        self.rdata.clear();
+        self.rdata.extend_from_slice(rdata);
+    }
+}
+
+/// What becomes of a record.
+struct Change {
+    gone: Gone,
+    /// With which TTL it comes, if it does.
+    ttl: Option<u32>,
+}
+
+/// Whether a record of the older version goes away.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gone {
+    /// It does not.
+    No,
+    /// It does if it is there.
+    May,
+    /// It does, and has to be there.
+    Has,
+    /// It did, and was there.
+    Found,
 }

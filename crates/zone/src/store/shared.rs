@@ -75,6 +75,21 @@ impl SharedZone {
         self.snapshot.store(Arc::new(Snapshot::Serving(Arc::new(zone))));
     }
 
+    /// Serves the next version, which `step` made of the one before: that is remembered for transfers, and nothing is compared.
+    pub fn advance(&self, zone: Zone, step: Difference) {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        journal.push(step);
+        self.snapshot.store(Arc::new(Snapshot::Serving(Arc::new(zone))));
+    }
+
+    /// Serves a version of which it is known what led to it.
+    pub fn resume(&self, zone: Zone, steps: impl IntoIterator<Item = Difference>) {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        journal.clear();
+        steps.into_iter().for_each(|step| journal.push(step));
+        self.snapshot.store(Arc::new(Snapshot::Serving(Arc::new(zone))));
+    }
+
     /// Stops serving until [`Self::replace`] or [`Self::confirm`].
     pub fn expire(&self) {
         self.change(Snapshot::Expired);

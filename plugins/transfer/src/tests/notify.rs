@@ -4,8 +4,9 @@ use std::net::UdpSocket;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use catena_core::{Notifier, PluginDef};
-use catena_testkit::{Kit, Recipe};
+use catena_core::{Notifier, PluginDef, Seal};
+use catena_testkit::{Kit, Recipe, check_config};
+use catena_zone::tsig::{Algorithm, Key, KeyRing, Verdict, verify_request};
 
 use super::{PLUGIN, ZONE};
 
@@ -35,6 +36,18 @@ const CHANGED: PluginDef = PluginDef::new("changed", |cx| {
     Ok(())
 });
 
+/// `ring`: holds the key `xfer.example`, as `tsig` does.
+const RING: PluginDef = PluginDef::new("ring", |cx| {
+    let mut ring = KeyRing::default();
+    ring.add(key()).unwrap();
+    cx.offer::<KeyRing>(std::sync::Arc::new(ring));
+    Ok(())
+});
+
+fn key() -> Key {
+    Key::new("xfer.example", "NoTCJU+DMqFWywaPyxSijrDEA/eC3nK0xi3AMEZuPVk=", Algorithm::Sha256).unwrap()
+}
+
 /// A secondary that replies with these codes, one after the other, `None` being no reply; then it goes.
 struct Secondary {
     addr: String,
@@ -43,6 +56,11 @@ struct Secondary {
 
 impl Secondary {
     fn new(codes: &[u8]) -> Self {
+        Self::with(codes, |_, _| ())
+    }
+
+    /// The same; `then` changes the replies, given the requests.
+    fn with(codes: &[u8], then: impl Fn(&[u8], &mut Vec<u8>) + Send + 'static) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let addr = socket.local_addr().unwrap().to_string();
@@ -53,9 +71,12 @@ impl Secondary {
                 let mut buffer = [0; 512];
                 let Ok((len, from)) = socket.recv_from(&mut buffer) else { return };
                 sender.send((buffer[..len].to_vec(), from.ip().to_string())).unwrap();
-                buffer[2] |= 0x80;
-                buffer[3] = code;
-                socket.send_to(&buffer[..len], from).unwrap();
+                let request = buffer[..len].to_vec();
+                // The reply is what was asked, without what follows the question.
+                let mut reply = buffer[..len.min(12 + 13 + 4)].to_vec();
+                (reply[2], reply[3], reply[11]) = (reply[2] | 0x80, code, 0);
+                then(&request, &mut reply);
+                socket.send_to(&reply, from).unwrap();
             }
         });
         Self { addr, messages }
@@ -68,7 +89,7 @@ fn kit(body: &str) -> Kit {
         cx.block_settings().debug = true;
         Ok(())
     });
-    Recipe::new([DEBUG, PLUGIN, ZONE, CHANGED], &corefile).build().ok().unwrap()
+    Recipe::new([DEBUG, RING, PLUGIN, ZONE, CHANGED], &corefile).build().ok().unwrap()
 }
 
 /// Waits until the log has so many lines.
@@ -127,4 +148,40 @@ fn a_target_that_is_not_there_is_told_of() {
     let kit = kit(&format!("transfer {{\n to {addr}\n}}\nchanged example.org"));
     let told = lines(&kit, 2);
     assert!(told[0].contains(&format!("was not accepted by \"{addr}\": \"")), "{told:?}");
+}
+
+/// Signs a reply to a signed request.
+fn signed(request: &[u8], reply: &mut Vec<u8>) {
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let Verdict::Good(mut seal) = verify_request(request, |_| Some(std::sync::Arc::new(key())), now) else { return };
+    seal.seal(reply);
+}
+
+#[test]
+fn with_a_key_targets_are_told_signed_and_have_to_sign_as_well() {
+    let (signs, does_not) = (Secondary::with(&[0], signed), Secondary::new(&[0, 0, 0]));
+    let kit = kit(&format!(
+        "ring\n transfer {{\n to {} {}\n key XFER.example\n}}\nchanged example.org",
+        signs.addr, does_not.addr
+    ));
+    let told = lines(&kit, 2);
+    let refused = format!("was not accepted by \"{}\": \"no usable signature in the reply\"", does_not.addr);
+    assert!(told[0].ends_with(&refused), "{told:?}");
+    assert_eq!(signs.messages.iter().count(), 1, "its reply was accepted");
+}
+
+#[test]
+fn a_key_that_nobody_holds_and_a_second_one_are_errors() {
+    let plugins = || [RING, PLUGIN];
+    check_config(
+        plugins(),
+        "ring\ntransfer {\n to *\n key other.example\n}",
+        "plugin/transfer: no key \"other.example\" in `tsig` of this server block",
+    );
+    let twice = "ring\ntransfer {\n to *\n key xfer.example\n key xfer.example\n}";
+    check_config(
+        plugins(),
+        twice,
+        "plugin/transfer: plugin/transfer: Corefile:6 - Error during parsing: key already specified",
+    );
 }
