@@ -64,6 +64,7 @@ stock! {
     "erratic" catena_plugin_erratic,
     "whoami" catena_plugin_whoami,
     "on" catena_plugin_on,
+    "sign" catena_plugin_sign,
     "view" catena_plugin_view,
 }
 

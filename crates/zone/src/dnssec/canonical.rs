@@ -95,7 +95,8 @@ const fn names_in(rtype: Rtype) -> Option<(usize, usize)> {
     })
 }
 
-fn lower_rdata(rtype: Rtype, rdata: &[u8]) -> Vec<u8> {
+/// Rdata with its names in lower case, of the types that say so.
+pub(crate) fn lower_rdata(rtype: Rtype, rdata: &[u8]) -> Vec<u8> {
     let mut rdata = rdata.to_vec();
     let place = if rtype == Rtype::NAPTR { naptr_name(&rdata).map(|at| (at, 1)) } else { names_in(rtype) };
     if let Some((start, names)) = place {

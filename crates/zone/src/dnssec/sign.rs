@@ -7,6 +7,7 @@ use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RsaSignatureEncod
 use super::algorithm::Algorithm;
 use super::canonical::CanonicalSet;
 use super::key::{Pair, SigningKey};
+use crate::zonefile::time::write_moment;
 
 /// The octets of an RRSIG's rdata before the name of the signer.
 pub const RRSIG_HEAD_OCTETS: usize = 18;
@@ -69,6 +70,24 @@ fn rsa(pair: &RsaKeyPair, encoding: &'static RsaSignatureEncoding, message: &[u8
     let mut signature = vec![0; pair.public_modulus_len()];
     pair.sign(encoding, &SystemRandom::new(), message, &mut signature).ok()?;
     Some(signature)
+}
+
+/// A moment of a signature as text, such as `2026-01-02T03:04:05.000Z`, taken as one between 1970 and 2106.
+#[must_use]
+pub fn date(seconds: u32) -> String {
+    let mut digits = Vec::with_capacity(14);
+    write_moment(seconds, &mut digits);
+    let mut text = String::with_capacity(24);
+    for (at, digit) in digits.into_iter().enumerate() {
+        match at {
+            4 | 6 => text.push('-'),
+            8 => text.push('T'),
+            10 | 12 => text.push(':'),
+            _ => {}
+        }
+        text.push(char::from(digit));
+    }
+    text + ".000Z"
 }
 
 /// The fields of an RRSIG's rdata (RFC 4034 section 3.1).

@@ -23,7 +23,7 @@ mod lex;
 mod name;
 mod rdata;
 mod reader;
-mod time;
+pub(crate) mod time;
 mod write;
 
 #[cfg(test)]
