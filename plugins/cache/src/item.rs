@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use catena_core::prelude::*;
 use catena_core::{Entry, Question, SECTIONS};
 
+use crate::scopes::{Network, Place};
+use crate::store::Stored;
+
 /// What an answer depends on beside name, type and class of the question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
@@ -27,6 +30,10 @@ pub(crate) struct Item {
     lower: Box<[u8]>,
     qtype: Rtype,
     qclass: Class,
+    /// Of the network for which the reply is, 0 where there is none.
+    scope: u8,
+    /// For whom it is. `None`: queries do not say for whom they are, or for nobody.
+    network: Option<Box<Network>>,
     rcode: Rcode,
     /// AD and RA as they came.
     flags: u16,
@@ -41,6 +48,13 @@ pub(crate) struct Item {
     ttl: u32,
     stored: Instant,
     usage: Usage,
+}
+
+impl Stored for Item {
+    /// The hash of the question and what else the answer depends on.
+    fn hash(&self) -> u64 {
+        self.key.hash
+    }
 }
 
 /// The marks that hits and refreshes leave. Times are milliseconds since the item was stored, plus one; 0 is never.
@@ -73,6 +87,8 @@ impl Item {
             lower: question.lower().as_slice().into(),
             qtype: question.qtype(),
             qclass: question.qclass(),
+            scope: 0,
+            network: None,
             rcode: answer.rcode,
             flags: answer.flags & (flags::AD | flags::RA),
             octets: answer.octets().into(),
@@ -99,9 +115,21 @@ impl Item {
         self
     }
 
-    /// The hash of the question and what else the answer depends on.
-    pub(crate) fn hash(&self) -> u64 {
-        self.key.hash
+    /// Remembers for whom the reply is.
+    pub(crate) fn at(mut self, place: &Place) -> Self {
+        self.scope = place.scope;
+        self.network = place.network.map(Box::new);
+        self
+    }
+
+    /// Whether it is the reply for this network.
+    pub(crate) fn is_for(&self, network: Option<Network>) -> bool {
+        self.network.as_deref() == network.as_ref()
+    }
+
+    /// The larger, the fewer clients it is for: 0 for everybody, 1 for queries that are for nobody, more for networks.
+    pub(crate) fn narrowness(&self) -> u16 {
+        self.network.as_deref().map_or(1, |network| network.narrowness())
     }
 
     /// Whether this is the question that it answers: two questions may have one hash.
@@ -144,6 +172,7 @@ impl Item {
         // CoreDNS: some resolvers of old systems take no reply without AA, so all hits have it.
         answer.flags |= flags::AA | self.flags & shown;
         answer.rcode = self.rcode;
+        answer.scope = self.scope;
         let [first, second] = self.starts;
         answer.load(&self.octets, [&self.entries[..first], &self.entries[first..second], &self.entries[second..]]);
         answer.set_ttls(ttl);

@@ -10,6 +10,7 @@ use crate::Inner;
 use crate::item::{Item, Key, WILDCARD_LABEL};
 use crate::judge::{Verdict, judge};
 use crate::metrics::Kind;
+use crate::scopes::Place;
 
 /// The most octets of records that one entry may have; larger replies are passed on and not kept.
 pub(crate) const ITEM_OCTETS_MAX: usize = 256 * 1024;
@@ -23,14 +24,20 @@ impl Inner {
 
     /// As [`Inner::keep`], for a reply that was looked at already.
     pub(crate) fn keep_judged(&self, q: &Query, key: Key, answer: &mut Answer, verdict: Verdict) -> Option<Arc<Item>> {
+        let Ok(place) = self.stores.place_of(q, key, answer, verdict) else {
+            // For another network than the query's: not to be used, and not for the cache to say so.
+            self.metrics.of(q).drops.inc();
+            return None;
+        };
         strip_opt(answer);
+        answer.scope = place.scope;
         let (ttl, lives) = self.ttl_of(answer, verdict);
         // The same TTL as later hits start from, so that clients see no jump.
         answer.set_ttls(ttl);
         let mut item = None;
         if verdict.storable && lives && answer.octets().len() <= ITEM_OCTETS_MAX {
             if answers_this(q, key, answer, self) {
-                item = self.store(q, key, answer, verdict, ttl);
+                item = self.store(q, key, &place, answer, verdict, ttl);
                 self.metrics.of(q).set_sizes(self.stores.success.len(), self.stores.denial.len());
             } else {
                 self.metrics.of(q).drops.inc();
@@ -58,11 +65,21 @@ impl Inner {
         (ttl, ttl > 0)
     }
 
-    fn store(&self, q: &Query, key: Key, answer: &Answer, verdict: Verdict, ttl: u32) -> Option<Arc<Item>> {
+    fn store(
+        &self,
+        q: &Query,
+        key: Key,
+        place: &Place,
+        answer: &Answer,
+        verdict: Verdict,
+        ttl: u32,
+    ) -> Option<Arc<Item>> {
         let (config, stores, handles) = (&self.config, &self.stores, self.metrics.of(q));
         let (name, labels) = (q.lower().as_slice(), q.question().labels());
         let wildcard = q.label(WILDCARD_LABEL).unwrap_or_default();
-        let item = || Item::new(q.question(), key, answer, verdict.answers, ttl, q.now()).of_wildcard(&wildcard);
+        let item = || {
+            Item::new(q.question(), place.key, answer, verdict.answers, ttl, q.now()).of_wildcard(&wildcard).at(place)
+        };
         if verdict.kind.class() != classify::Class::Success {
             if config.except_denial.longest(name, labels).is_some() {
                 return None;
@@ -71,6 +88,7 @@ impl Inner {
             if stores.denial.insert(Arc::clone(&item)) {
                 handles.eviction(Kind::Denial);
             }
+            self.stored_at(q, key, place, Kind::Denial, false);
             return Some(item);
         }
         if config.except_success.longest(name, labels).is_some() {
@@ -78,8 +96,8 @@ impl Inner {
         }
         let positive_first = config.stale.prefer_positive;
         let earlier = if positive_first && !verdict.answers {
-            let before = stores.success.get(key.hash);
-            before.as_ref().and_then(Item::answering).filter(|item| item.matches(q.question(), &key))
+            let before = stores.success.get(place.key.hash);
+            before.as_ref().and_then(Item::answering).filter(|item| item.matches(q.question(), &place.key))
         } else {
             None
         };
@@ -88,9 +106,11 @@ impl Inner {
             handles.eviction(Kind::Success);
         }
         // What was denied before is there now.
-        if !positive_first || verdict.answers {
-            stores.denial.remove(key.hash);
+        let denied = !positive_first || verdict.answers;
+        if denied {
+            stores.denial.remove(place.key.hash);
         }
+        self.stored_at(q, key, place, Kind::Success, denied);
         Some(item)
     }
 }

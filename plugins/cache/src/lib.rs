@@ -2,7 +2,7 @@
 //!
 //! Two stores of fixed size (`store`) hold immutable items (`item`), one answers and delegations, the other denials and failures. A hit
 //! copies an item into the query's own answer: no lock, no task, no allocation. What comes up the chain on a miss is judged (`judge`),
-//! given one TTL and stored (`keep`). `refresh` asks again in the background: before the end for entries in use, after it for old ones.
+//! given one TTL and stored (`keep`), by network of clients where queries say theirs (`scopes`). `refresh` asks again in the background: before the end for entries in use, after it for old ones.
 
 mod config;
 mod item;
@@ -10,6 +10,7 @@ mod judge;
 mod keep;
 mod metrics;
 mod refresh;
+mod scopes;
 mod store;
 
 use std::hash::{BuildHasher, Hasher};
@@ -23,7 +24,8 @@ use foldhash::quality::RandomState;
 use crate::config::Config;
 use crate::item::{Item, Key, WILDCARD_LABEL};
 use crate::metrics::{CacheMetrics, Handles, Kind};
-use crate::store::{Held, Store};
+use crate::scopes::Scopes;
+use crate::store::{Held, Store, nothing};
 
 /// The entry for the plugin list.
 pub const PLUGIN: PluginDef = PluginDef::new("cache", setup);
@@ -53,6 +55,9 @@ struct Stores {
     success: Store,
     denial: Store,
     hasher: RandomState,
+    /// The networks for which there are replies, by question; made when there is one.
+    scopes: OnceLock<Store<Scopes>>,
+    scopes_capacity: usize,
 }
 
 impl Stores {
@@ -61,6 +66,8 @@ impl Stores {
             success: Store::new(config.success.capacity),
             denial: Store::new(config.denial.capacity),
             hasher: RandomState::default(),
+            scopes: OnceLock::new(),
+            scopes_capacity: config.success.capacity.max(config.denial.capacity),
         }
     }
 
@@ -136,23 +143,24 @@ impl Inner {
         let handles = self.metrics.of(q);
         let now = q.now();
         handles.requests.inc();
-        if self.config.stale.prefer_positive && !self.config.stale.up_to.is_zero() {
-            let good = self.stores.success.get(key.hash).as_ref().and_then(Item::answering);
-            if let Some(item) = good.filter(|item| self.usable(item, q, &key, now)) {
-                return self.found(q, next, key, &item, now, Kind::Success);
-            }
+        if self.config.stale.prefer_positive
+            && !self.config.stale.up_to.is_zero()
+            && let Some(item) = self.answering(q, &key, now)
+        {
+            return self.found(q, next, key, &item, now, Kind::Success);
         }
-        let denial = self.stores.denial.get(key.hash);
-        let denial = denial.as_ref().filter(|item| self.usable(item, q, &key, now));
+        let denial = self.usable_in(&self.stores.denial, q, &key, now);
+        let denial = denial.as_ref();
         let failed = denial.is_some_and(|item| item.rcode() == Rcode::SERVFAIL);
         if let Some(item) = denial
             && !failed
+            && !self.is_overruled(item, q, &key, now)
         {
             return self.found(q, next, key, item, now, Kind::Denial);
         }
         // A failure passes; it does not hide an answer.
-        let success: Held = self.stores.success.get(key.hash);
-        if let Some(item) = success.as_ref().filter(|item| self.usable(item, q, &key, now)) {
+        let success = self.usable_in(&self.stores.success, q, &key, now);
+        if let Some(item) = success.as_ref() {
             return self.found(q, next, key, item, now, Kind::Success);
         }
         if let Some(item) = denial {
@@ -160,6 +168,24 @@ impl Inner {
         }
         handles.misses.inc();
         Looked::Miss
+    }
+
+    /// What a store has for the query, if it may be served.
+    fn usable_in(&self, store: &Store, q: &Query, key: &Key, now: Instant) -> Held {
+        if let Some(asked) = q.subnet() {
+            return self.usable_for(store, q, key, asked, now);
+        }
+        let held = store.get(key.hash);
+        if held.as_ref().is_some_and(|item| self.usable(item, q, key, now)) { held } else { nothing() }
+    }
+
+    /// The reply in the store, or behind one there, that answers the question and may be served.
+    fn answering(&self, q: &Query, key: &Key, now: Instant) -> Option<Arc<Item>> {
+        if let Some(asked) = q.subnet() {
+            return self.answering_for(q, key, asked, now);
+        }
+        let good = self.stores.success.get(key.hash).as_ref().and_then(Item::answering);
+        good.filter(|item| self.usable(item, q, key, now))
     }
 
     /// Whether an item may be served: it answers this question and is not over, or not for too long.

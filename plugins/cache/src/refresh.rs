@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use crate::Inner;
 use crate::item::{Item, Key, Refreshing};
 use crate::judge::{Verdict, judge};
+use crate::store::Stored;
 
 /// What became of asking again.
 struct Outcome {
@@ -44,7 +45,7 @@ impl Inner {
         let task = async move {
             let outcome = inner.ask_again(&mut fork, rest.next(), key, stale).await;
             if outcome.refreshed {
-                inner.carry_hits_over(key, claim.item(), now);
+                inner.carry_hits_over(claim.item(), now);
             }
             claim.end(fork.now(), outcome.refreshed);
         };
@@ -54,9 +55,9 @@ impl Inner {
     }
 
     /// The hits of an entry count for the one that took its place.
-    fn carry_hits_over(&self, key: Key, before: &Arc<Item>, now: Instant) {
-        let denial = self.stores.denial.get(key.hash);
-        let success = self.stores.success.get(key.hash);
+    fn carry_hits_over(&self, before: &Arc<Item>, now: Instant) {
+        let denial = self.stores.denial.get(before.hash());
+        let success = self.stores.success.get(before.hash());
         if let Some(item) = denial.as_ref().or(success.as_ref())
             && !Arc::ptr_eq(item, before)
         {
@@ -87,6 +88,9 @@ impl Inner {
             return (false, None);
         }
         let verdict = judge(answer, q.question(), q.clock().unix_seconds());
+        if self.stores.place_of(q, key, answer, verdict).is_err() {
+            return (false, None);
+        }
         let good = if self.config.stale.prefer_positive {
             verdict.kind == classify::Kind::NoError && verdict.answers
         } else {

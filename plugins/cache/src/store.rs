@@ -23,22 +23,33 @@ const WAYS: usize = 32;
 const FREE: u32 = 0;
 
 /// A snapshot of a place in the store: an item, or nothing.
-pub(crate) type Held = Guard<Option<Arc<Item>>>;
+pub(crate) type Held<T = Item> = Guard<Option<Arc<T>>>;
+
+/// What a store may hold.
+pub(crate) trait Stored {
+    /// The hash under which it lies.
+    fn hash(&self) -> u64;
+}
+
+/// A snapshot of nothing.
+pub(crate) fn nothing<T>() -> Held<T> {
+    Guard::from_inner(None)
+}
 
 /// The entries of one kind.
-pub(crate) struct Store {
-    sets: Box<[OnceLock<Box<Set>>]>,
+pub(crate) struct Store<T = Item> {
+    sets: Box<[OnceLock<Box<Set<T>>>]>,
     len: AtomicUsize,
 }
 
-struct Set {
+struct Set<T> {
     tags: [AtomicU32; WAYS],
-    items: [ArcSwapOption<Item>; WAYS],
+    items: [ArcSwapOption<T>; WAYS],
     /// The way to give up next; whoever writes holds the lock.
     turn: Mutex<usize>,
 }
 
-impl Set {
+impl<T: Stored> Set<T> {
     fn new() -> Box<Self> {
         Box::new(Self {
             tags: [const { AtomicU32::new(FREE) }; WAYS],
@@ -68,7 +79,7 @@ impl Set {
         self.tags.iter().filter(|tag| tag.load(Ordering::Relaxed) == FREE).count()
     }
 
-    fn put(&self, way: usize, item: Arc<Item>) {
+    fn put(&self, way: usize, item: Arc<T>) {
         let tag = tag_of(item.hash());
         // A reader between the two steps compares the hash of the item, so the worst that it sees is a miss.
         self.items[way].store(Some(item));
@@ -80,7 +91,7 @@ fn tag_of(hash: u64) -> u32 {
     (hash as u32) | 1
 }
 
-impl Store {
+impl<T: Stored> Store<T> {
     /// A store for about so many entries, 1024 at least and [`CAPACITY_MAX`] at most. Memory for entries is taken as they come.
     pub(crate) fn new(capacity: usize) -> Self {
         let rounded = (capacity.min(CAPACITY_MAX) / SHARDS).max(PER_SHARD_MIN) * SHARDS;
@@ -107,7 +118,7 @@ impl Store {
     }
 
     /// The item with this hash. Takes no lock and allocates nothing.
-    pub(crate) fn get(&self, hash: u64) -> Held {
+    pub(crate) fn get(&self, hash: u64) -> Held<T> {
         let tag = tag_of(hash);
         for index in self.indexes_of(hash) {
             let Some(set) = self.sets[index].get() else { continue };
@@ -120,12 +131,12 @@ impl Store {
                 }
             }
         }
-        Guard::from_inner(None)
+        nothing()
     }
 
     /// The sets of a hash, locked in the order of their indexes, so that two writers cannot wait for each other. The first one is that of
     /// the hash's first half.
-    fn lock_both(&self, hash: u64) -> [Option<Locked<'_>>; 2] {
+    fn lock_both(&self, hash: u64) -> [Option<Locked<'_, T>>; 2] {
         let [first, second] = self.indexes_of(hash);
         let lock = |index: usize| {
             let set = self.sets[index].get_or_init(Set::new);
@@ -145,14 +156,23 @@ impl Store {
     }
 
     /// Puts an item in, over one with the same hash. `true`: another one had to go.
-    pub(crate) fn insert(&self, item: Arc<Item>) -> bool {
-        let mut sets = self.lock_both(item.hash());
+    pub(crate) fn insert(&self, item: Arc<T>) -> bool {
+        self.update(item.hash(), |_| Some(item))
+    }
+
+    /// Puts in what is made of the item with this hash, if anything is; nobody else writes it meanwhile. `true`: another one had to go.
+    pub(crate) fn update(&self, hash: u64, make: impl FnOnce(Option<&T>) -> Option<Arc<T>>) -> bool {
+        let mut sets = self.lock_both(hash);
         for locked in sets.iter().flatten() {
-            if let Some(way) = locked.set.way_of(item.hash()) {
-                locked.set.put(way, item);
+            if let Some(way) = locked.set.way_of(hash) {
+                let before = locked.set.items[way].load();
+                if let Some(item) = make(before.as_deref()) {
+                    locked.set.put(way, item);
+                }
                 return false;
             }
         }
+        let Some(item) = make(None) else { return false };
         if let Some(locked) = sets.iter().flatten().max_by_key(|locked| locked.set.free_ways())
             && let Some(way) = locked.set.free_way()
         {
@@ -167,26 +187,29 @@ impl Store {
         true
     }
 
-    /// Takes the item with this hash out, if there is one.
-    pub(crate) fn remove(&self, hash: u64) {
+    /// Takes the item with this hash out; whether there was one.
+    pub(crate) fn remove(&self, hash: u64) -> bool {
         // Looked at first without the locks: mostly there is nothing to take out.
         let holds = |index: usize| self.sets[index].get().is_some_and(|set| set.way_of(hash).is_some());
         if !self.indexes_of(hash).into_iter().any(holds) {
-            return;
+            return false;
         }
+        let mut removed = false;
         for locked in self.lock_both(hash).iter().flatten() {
             if let Some(way) = locked.set.way_of(hash) {
                 locked.set.tags[way].store(FREE, Ordering::Release);
                 locked.set.items[way].store(None);
                 self.len.fetch_sub(1, Ordering::Relaxed);
+                removed = true;
             }
         }
+        removed
     }
 }
 
 /// A set that is being written.
-struct Locked<'a> {
-    set: &'a Set,
+struct Locked<'a, T> {
+    set: &'a Set<T>,
     /// The way to give up next.
     turn: MutexGuard<'a, usize>,
 }

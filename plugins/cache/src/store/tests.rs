@@ -101,14 +101,14 @@ proptest! {
 #[test]
 fn capacity_is_rounded_as_in_coredns() {
     for (asked, given) in [(0, 1024), (1024, 1024), (1279, 1024), (1280, 1280), (10_000, 9984)] {
-        assert_eq!(Store::new(asked).capacity(), given, "{asked}");
+        assert_eq!(Store::<Item>::new(asked).capacity(), given, "{asked}");
     }
 }
 
 #[test]
 fn capacity_ends_at_its_limit() {
-    assert_eq!(Store::new(CAPACITY_MAX).capacity(), CAPACITY_MAX);
-    assert_eq!(Store::new(usize::MAX).capacity(), CAPACITY_MAX);
+    assert_eq!(Store::<Item>::new(CAPACITY_MAX).capacity(), CAPACITY_MAX);
+    assert_eq!(Store::<Item>::new(usize::MAX).capacity(), CAPACITY_MAX);
 }
 
 #[test]
