@@ -47,6 +47,7 @@ stock! {
     "acl" catena_plugin_acl,
     "blocklist" catena_plugin_blocklist,
     "filter" catena_plugin_filter,
+    "ecs" catena_plugin_ecs,
     "cache" catena_plugin_cache,
     "header" catena_plugin_header,
     "dnssec" catena_plugin_dnssec,
@@ -140,7 +141,9 @@ mod tests {
     fn plugins_that_coredns_lacks_stand_where_their_work_is() {
         let names = stock().names();
         let place = |name: &str| names.iter().position(|known| *known == name);
-        for pair in [("tsig", "ratelimit"), ("ratelimit", "rewrite"), ("acl", "filter"), ("filter", "cache")] {
+        for pair in
+            [("tsig", "ratelimit"), ("ratelimit", "rewrite"), ("acl", "filter"), ("filter", "ecs"), ("ecs", "cache")]
+        {
             assert!(place(pair.0) < place(pair.1), "{} before {}: {names:?}", pair.0, pair.1);
         }
     }
