@@ -1,4 +1,4 @@
-//! Names in one buffer and a hash table of where they begin: five octets a name beside the name itself.
+//! Names in one buffer and hash tables of where they begin: six octets a name beside the name itself.
 //!
 //! The hash of a name is made label by label from its end, so one walk over a question gives the hashes of all names that it is under. A
 //! hash only finds a place: what is stored there is compared, so no name is ever taken for another.
@@ -6,7 +6,6 @@
 use std::hash::{BuildHasher, Hasher};
 
 use catena_core::LabelStarts;
-use catena_core::name::LABELS_MAX;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
@@ -14,6 +13,11 @@ use hashbrown::hash_table::Entry;
 pub(crate) const NAMES_MAX: usize = 16 << 20;
 /// The most octets of the names of one list: places have 32 bits.
 const ARENA_OCTETS_MAX: usize = u32::MAX as usize;
+/// The most names of one hash table, once a list is read: a little less than a table of 65536 places takes. Tables double, so many small ones
+/// that are full take less than a large one that is half empty.
+const SHARD_NAMES: usize = 56_000;
+/// So many labels have their hashes made at once; names of more labels are rare.
+const HASHES_LEN: usize = 16;
 /// Names of as many labels or more share one mark.
 const DEPTH_MARK_MAX: usize = 63;
 
@@ -73,28 +77,31 @@ pub(crate) struct Full;
 pub(crate) struct Suffixes<'a> {
     wire: &'a [u8],
     labels: &'a LabelStarts,
-    hashes: [u64; LABELS_MAX + 1],
+    seed: &'a Seed,
+    hashes: [u64; HASHES_LEN],
 }
 
 impl<'a> Suffixes<'a> {
     /// Hashes a lower-case name.
-    pub(crate) fn of(seed: &Seed, wire: &'a [u8], labels: &'a LabelStarts) -> Self {
-        let mut hashes = [0; LABELS_MAX + 1];
+    pub(crate) fn of(seed: &'a Seed, wire: &'a [u8], labels: &'a LabelStarts) -> Self {
+        let mut hashes = [0; HASHES_LEN];
         let mut hasher = seed.build_hasher();
         hashes[0] = hasher.finish();
         let mut end = labels.suffix_start(0).unwrap_or_default();
-        for count in 1..=labels.count() {
+        for (count, hash) in hashes.iter_mut().enumerate().skip(1).take(labels.count()) {
             let start = labels.suffix_start(count).unwrap_or_default();
             hasher.write(wire.get(start..end).unwrap_or_default());
-            hashes[count] = hasher.finish();
+            *hash = hasher.finish();
             end = start;
         }
-        Self { wire, labels, hashes }
+        Self { wire, labels, seed, hashes }
     }
 
     fn suffix(&self, labels: usize) -> (&[u8], u64) {
         let start = self.labels.suffix_start(labels).unwrap_or_default();
-        (self.wire.get(start..).unwrap_or_default(), self.hashes.get(labels).copied().unwrap_or_default())
+        let suffix = self.wire.get(start..).unwrap_or_default();
+        let hash = self.hashes.get(labels).copied();
+        (suffix, hash.unwrap_or_else(|| hash_of(self.seed, suffix, &LabelStarts::of(suffix))))
     }
 }
 
@@ -115,7 +122,9 @@ pub(crate) struct NameTable {
     seed: Seed,
     /// For each name one octet, the actions for both scopes, and the name, lower-case on the wire.
     arena: Vec<u8>,
-    places: HashTable<u32>,
+    /// The hash tables. Which one a name is in, its hash tells.
+    shards: Vec<HashTable<u32>>,
+    len: usize,
     /// Which numbers of labels there are.
     depths: u64,
     /// At most so many names.
@@ -135,17 +144,17 @@ impl NameTable {
 
     /// How many names there are.
     pub(crate) fn len(&self) -> usize {
-        self.places.len()
+        self.len
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.len == 0
     }
 
     /// The octets on the heap.
     #[cfg(test)]
     pub(crate) fn heap_octets(&self) -> usize {
-        self.arena.capacity() + self.places.allocation_size()
+        self.arena.capacity() + self.shards.iter().map(HashTable::allocation_size).sum::<usize>()
     }
 
     /// Adds a lower-case name. What an earlier one said about the same scope stays.
@@ -156,13 +165,15 @@ impl NameTable {
         let labels = LabelStarts::of(wire);
         let hash = hash_of(&self.seed, wire, &labels);
         let at = self.arena.len();
-        let has_room = self.places.len() < self.names_max && at + wire.len() < ARENA_OCTETS_MAX;
+        let has_room = self.len < self.names_max && at + wire.len() < ARENA_OCTETS_MAX;
+        if self.shards.is_empty() {
+            self.shards.push(HashTable::new());
+        }
         let (arena, seed) = (&self.arena, &self.seed);
-        let again = |place: &u32| {
-            let name = name_at(arena, *place);
-            hash_of(seed, name, &LabelStarts::of(name))
-        };
-        let place = match self.places.entry(hash, |place| name_at(arena, *place).starts_with(wire), again) {
+        let shard = shard_of(hash, self.shards.len());
+        let shard = self.shards.get_mut(shard).ok_or(Full)?;
+        let again = |place: &u32| hash_at(seed, arena, *place);
+        let place = match shard.entry(hash, |place| name_at(arena, *place).starts_with(wire), again) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(free) => {
                 let place = u32::try_from(at).ok().filter(|_| has_room).ok_or(Full)?;
@@ -170,6 +181,7 @@ impl NameTable {
                 self.arena.push(0);
                 self.arena.extend_from_slice(wire);
                 self.depths |= mark(labels.count());
+                self.len += 1;
                 place
             }
         };
@@ -185,10 +197,20 @@ impl NameTable {
     pub(crate) fn shrink(&mut self) {
         self.arena.shrink_to_fit();
         let (arena, seed) = (&self.arena, &self.seed);
-        self.places.shrink_to_fit(|place| {
-            let name = name_at(arena, *place);
-            hash_of(seed, name, &LabelStarts::of(name))
-        });
+        let again = |place: &u32| hash_at(seed, arena, *place);
+        let count = self.len.div_ceil(SHARD_NAMES);
+        if count <= 1 {
+            self.shards.iter_mut().for_each(|shard| shard.shrink_to_fit(again));
+            return;
+        }
+        let mut shards: Vec<_> = (0..count).map(|_| HashTable::with_capacity(SHARD_NAMES)).collect();
+        for place in std::mem::take(&mut self.shards).into_iter().flatten() {
+            let hash = again(&place);
+            if let Some(shard) = shards.get_mut(shard_of(hash, count)) {
+                shard.insert_unique(hash, place, again);
+            }
+        }
+        self.shards = shards;
     }
 
     /// What the longest listed name says that the name is or is under.
@@ -199,9 +221,9 @@ impl NameTable {
                 continue;
             }
             let (suffix, hash) = name.suffix(labels);
-            let Some(place) = self.places.find(hash, |place| name_at(&self.arena, *place).starts_with(suffix)) else {
-                continue;
-            };
+            let shard = self.shards.get(shard_of(hash, self.shards.len()));
+            let is_same = |place: &u32| name_at(&self.arena, *place).starts_with(suffix);
+            let Some(place) = shard.and_then(|shard| shard.find(hash, is_same)) else { continue };
             let scope = if labels == count { Scope::Exact } else { Scope::Below };
             let actions = self.arena.get(*place as usize).copied().unwrap_or_default();
             if let Some(action) = Action::of_bits(actions >> scope.shift()) {
@@ -214,6 +236,17 @@ impl NameTable {
 
 fn mark(labels: usize) -> u64 {
     1 << labels.min(DEPTH_MARK_MAX)
+}
+
+/// The table that names of this hash are in. It goes by bits in the middle: a table itself goes by those at both ends.
+fn shard_of(hash: u64, count: usize) -> usize {
+    let middle = (hash >> 20) & u64::from(u32::MAX);
+    usize::try_from((middle * count as u64) >> 32).unwrap_or_default()
+}
+
+fn hash_at(seed: &Seed, arena: &[u8], place: u32) -> u64 {
+    let name = name_at(arena, place);
+    hash_of(seed, name, &LabelStarts::of(name))
 }
 
 /// The arena from a name on; names end with their root octet.
@@ -236,7 +269,7 @@ fn hash_of(seed: &Seed, wire: &[u8], labels: &LabelStarts) -> u64 {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
-    use catena_core::name::owned;
+    use catena_core::name::{LABELS_MAX, owned};
 
     fn table(names: &[(&str, Scope)]) -> NameTable {
         let mut table = NameTable::new(&Seed::default(), 0);
@@ -308,12 +341,14 @@ mod tests {
     #[test]
     fn no_name_is_taken_for_another() {
         let mut table = NameTable::new(&Seed::default(), 0);
-        for number in 0..20_000 {
+        let count = 2 * SHARD_NAMES + 1;
+        for number in 0..count {
             let name = owned(&format!("n{}.org", number * 2)).unwrap();
             table.insert(name.as_slice(), Scope::Exact, Action::Block).unwrap();
         }
         table.shrink();
-        for number in 0..40_000 {
+        assert_eq!(table.shards.len(), 3);
+        for number in 0..count * 2 {
             let found = labels(&table, &format!("n{number}.org")).is_some();
             assert_eq!(found, number % 2 == 0, "{number}");
         }
@@ -323,8 +358,8 @@ mod tests {
     fn a_million_names_fit_into_forty_megabytes() {
         let mut table = NameTable::new(&Seed::default(), 0);
         for number in 0..1_000_000 {
-            // 23 octets on the wire, a little more than names of public lists have.
-            let name = owned(&format!("host-{number:07}.ads.org")).unwrap();
+            // 29 octets on the wire; names of public lists have about 22.
+            let name = owned(&format!("host-{number:07}.adverts.test")).unwrap();
             table.insert(name.as_slice(), Scope::Exact, Action::Block).unwrap();
         }
         table.shrink();

@@ -63,7 +63,7 @@ pub(crate) fn read_list(
     seed: &Seed,
     octets: usize,
 ) -> Result<(Rules, Skipped), ListError> {
-    let mut reading = Reading { rules: Rules::new(seed, octets), form, wire: Vec::new() };
+    let mut reading = Reading { rules: Rules::new(seed, octets + octets / 8), form, wire: Vec::new() };
     let (mut skipped, mut understood, mut number) = (Skipped::default(), 0_usize, 0);
     let mut line = Vec::new();
     while let Some(is_whole) = next_line(&mut file, &mut line)? {

@@ -122,3 +122,26 @@ fn properties_are_checked() {
     error(&format!("rpz p.test from {}", "192.0.2.1 ".repeat(9)), "one to 8 addresses are expected behind 'from'");
     error("block x", "unknown property 'block'");
 }
+
+/// Stands for a plugin that takes any words.
+fn any(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
+    let mut ring = catena_zone::tsig::KeyRing::default();
+    let key = catena_zone::tsig::Key::new("feed.example.", "c2VjcmV0", catena_zone::tsig::Algorithm::default());
+    ring.add(key.unwrap()).unwrap();
+    cx.offer::<catena_zone::tsig::KeyRing>(std::sync::Arc::new(ring));
+    Ok(())
+}
+
+#[test]
+fn the_examples_of_the_readme_load() {
+    let others = ["tsig", "forward", "cache"].map(|name| PluginDef::new(name, any));
+    let examples: Vec<&str> = include_str!("../../README.md").split("```corefile\n").skip(1).collect();
+    assert_eq!(examples.len(), 3);
+    for example in examples {
+        let corefile = example.split("```").next().unwrap();
+        let plugins = others.into_iter().chain([PLUGIN]);
+        if let Err(errors) = Recipe::new(plugins, corefile).build() {
+            panic!("{corefile}\n{}", errors.into_iter().map(|(_, text)| text).collect::<String>());
+        }
+    }
+}
