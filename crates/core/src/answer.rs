@@ -30,6 +30,8 @@ pub mod flags {
     pub const QR: u16 = 0x8000;
     /// The four bits of the opcode.
     pub const OPCODE: u16 = 0x7800;
+    /// The opcode UPDATE (RFC 2136 section 1.3).
+    pub const OPCODE_UPDATE: u16 = 5 << 11;
     /// Authoritative answer.
     pub const AA: u16 = 0x0400;
     /// Truncated.

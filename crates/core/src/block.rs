@@ -90,6 +90,8 @@ pub struct Block {
     pub view: Option<Arc<dyn View>>,
     /// Who knows labels of queries, in the order of the plugin list.
     pub labels: Vec<Arc<dyn Labels>>,
+    /// Whether updates (RFC 2136) come to its chain.
+    pub takes_updates: bool,
     /// What an unchanged successor of the block takes over.
     pub heirlooms: Vec<(&'static str, Arc<dyn Any + Send + Sync>)>,
 }

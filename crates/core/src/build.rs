@@ -130,13 +130,20 @@ fn ask_for_brace(directive: &Directive, plugins: &PluginList, error: Diagnostic)
     error.with_help(format!("if the directive `{}` is meant: is the `}}` of `{}` missing?", word.text, directive.name))
 }
 
-/// Drops the words on the line of an error, if that is a line within the directive's block; a brace or the directive itself stays.
+/// Drops the words on the line of an error, if that is a line within the directive's block; a brace or the directive itself stays, and so
+/// does the only line of a block: without it the block may be wrong for being empty, which is no mistake of the Corefile.
 fn leave_line_out(directive: &mut Directive, error: &Diagnostic) -> bool {
     let Some(span) = error.span else { return false };
     let Some(bad) = directive.tokens.iter().find(|token| token.span == span).cloned() else { return false };
     let on_line = |token: &Token| token.file == bad.file && token.line == bad.line;
     let is_fixed = |token: &Token| *token.text == *directive.name || matches!(&*token.text, "{" | "}");
     if directive.tokens.iter().any(|token| on_line(token) && is_fixed(token)) {
+        return false;
+    }
+    let is_brace = |token: Option<&Token>, brace: &str| token.is_some_and(|token| *token.text == *brace);
+    let before = directive.tokens.iter().take_while(|token| !on_line(token)).last();
+    let behind = directive.tokens.iter().skip_while(|token| !on_line(token)).find(|token| !on_line(token));
+    if is_brace(before, "{") && is_brace(behind, "}") {
         return false;
     }
     directive.tokens.retain(|token| !on_line(token));
@@ -172,6 +179,8 @@ fn inspect_keys(index: usize, source: &ServerBlock, default_port: &str) -> Resul
         offers: Vec::new(),
         labels: Vec::new(),
         view: None,
+        update_links: Vec::new(),
+        takes_updates: false,
     })
 }
 
@@ -228,7 +237,9 @@ fn link(
                 LinkDraft::Late(make) => make(&linked(name)),
             };
             match plugin {
-                Ok(plugin) => links.push(Link { name, plugin }),
+                Ok(plugin) => {
+                    links.push(Link { name, plugin, sees_updates: draft.update_links.contains(&name) });
+                }
                 Err(error) => errors.push(error.with_prefix(name)),
             }
         }
@@ -245,6 +256,7 @@ fn link(
             view: draft.view,
             labels: draft.labels,
             heirlooms: draft.heirlooms,
+            takes_updates: draft.takes_updates,
         }));
     }
     blocks

@@ -45,6 +45,11 @@ pub trait Seal: Send + Sync + 'static {
 
     /// Appends what it has to append and counts it in the header. Of a stream every message comes here, in order.
     fn seal(&mut self, message: &mut Vec<u8>);
+
+    /// The name of the key with which the request was signed, lower case on the wire; `None` unless that signature was found to be right.
+    fn signed_by(&self) -> Option<&[u8]> {
+        None
+    }
 }
 
 /// Writes the reply as a message for the client into `out`, which is emptied first.

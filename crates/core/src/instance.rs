@@ -85,6 +85,8 @@ pub struct Listener {
     pub stacktrace: bool,
     /// What the blocks' directives set for the sockets.
     pub sockets: SocketSettings,
+    /// Some block takes updates (RFC 2136).
+    pub takes_updates: bool,
     table: FastMap<Box<[u8]>, usize, foldhash::fast::RandomState>,
     depths: u128,
     root: Option<usize>,
@@ -101,6 +103,7 @@ impl Listener {
             debug: false,
             stacktrace: false,
             sockets: SocketSettings::default(),
+            takes_updates: false,
             table: FastMap::default(),
             depths: 0,
             root: None,
@@ -125,6 +128,7 @@ impl Listener {
         }
         self.debug |= block.settings.debug;
         self.stacktrace = block.settings.stacktrace;
+        self.takes_updates |= block.takes_updates;
         self.sockets.take(&block.settings.sockets, index == 0);
         self.every_class |= block.links.iter().any(|link| CLASS_OPENERS.contains(&link.name));
         self.zones.push((zone, Arc::clone(block)));
@@ -379,6 +383,8 @@ impl Instance {
         }
         match listener.route(query) {
             // A zone without a chain refuses, and no shorter zone is tried.
+            // As it is where no block of the listener takes any.
+            Some(block) if query.is_update() && !block.takes_updates => Err(Reply::status(Rcode::NOTIMP)),
             Some(block) if !block.links.is_empty() => Ok(block),
             _ => Err(refused()),
         }

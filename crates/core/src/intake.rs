@@ -7,6 +7,11 @@ use crate::name;
 use crate::query::{Arrival, Edns, Query, Question};
 use crate::wire::{HEADER_OCTETS, Malformed, RawRecord, expand_name, expand_rdata, raw_record, u16_at};
 
+/// The most records of the prerequisite and update sections of an update together (RFC 2136 sections 2.4 and 2.5).
+pub const UPDATE_RECORDS_MAX: usize = 2000;
+/// The most records of the additional section of an update: glue, which nobody reads, and the OPT and TSIG records.
+pub const UPDATE_ADDITIONAL_MAX: u16 = 16;
+
 /// What becomes of a message that came in.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Intake {
@@ -25,6 +30,8 @@ impl Query {
     ///
     /// Shorter than a header or a response: dropped. Another opcode than QUERY and NOTIFY: NOTIMP. Counts that no query has, or
     /// a body that does not parse: FORMERR. Reject replies keep id, RD, RA, TC, AD and CD.
+    ///
+    /// Where some block of the listener takes updates (RFC 2136) these are let through too, with the counts that they may have.
     pub fn read(&mut self, message: &[u8], arrival: Arrival) -> Intake {
         self.start(message, arrival);
         let (Ok(id), Ok(bits)) = (u16_at(message, 0), u16_at(message, 2)) else { return Intake::Drop };
@@ -32,25 +39,47 @@ impl Query {
             return Intake::Drop;
         }
         let opcode = bits & flags::OPCODE;
-        if opcode != 0 && opcode != 4 << 11 {
+        let is_update = opcode == flags::OPCODE_UPDATE && self.is_at_updates();
+        if opcode != 0 && opcode != 4 << 11 && !is_update {
             return Intake::Reject(reject(id, bits, opcode, 4, &[]));
         }
+        // CoreDNS tells what is malformed with the opcode QUERY, whatever it was.
+        let shown = if is_update { opcode } else { 0 };
         let counts = [4, 6, 8, 10].map(|at| u16_at(message, at).unwrap_or(0));
-        if counts[0] != 1 || counts[1] > 1 || counts[2] > 1 || counts[3] > 2 {
-            return Intake::Reject(reject(id, bits, 0, 1, &[]));
+        let fits = if is_update { fits_update(counts) } else { fits_query(counts) };
+        if !fits {
+            return Intake::Reject(reject(id, bits, shown, 1, &[]));
         }
         if message.len() == HEADER_OCTETS {
             let question = Question::from_inline(name::root(), Rtype::from_int(0), Class::from_int(0));
             self.fill(id, bits & !flags::RCODE, question, None);
             return Intake::NoQuestion;
         }
-        let Ok((question, end)) = read_question(message) else { return Intake::Reject(reject(id, bits, 0, 1, &[])) };
+        let Ok((question, end)) = read_question(message) else {
+            return Intake::Reject(reject(id, bits, shown, 1, &[]));
+        };
         let Ok(edns) = read_records(self, message, end, counts) else {
-            return Intake::Reject(reject(id, bits, 0, 1, &message[HEADER_OCTETS..end]));
+            return Intake::Reject(reject(id, bits, shown, 1, &message[HEADER_OCTETS..end]));
         };
         self.fill(id, bits & !flags::RCODE, question, edns);
         Intake::Serve
     }
+
+    /// Whether some block of the listener takes updates.
+    fn is_at_updates(&self) -> bool {
+        self.env().instance.listeners().get(self.listener()).is_some_and(|listener| listener.takes_updates)
+    }
+}
+
+/// Whether a query may have so many records in its sections (CoreDNS: `dns.DefaultMsgAcceptFunc`).
+fn fits_query(counts: [u16; 4]) -> bool {
+    counts[0] == 1 && counts[1] <= 1 && counts[2] <= 1 && counts[3] <= 2
+}
+
+/// Whether an update may have so many records in its sections (RFC 2136 section 2.3 says of the first one).
+fn fits_update(counts: [u16; 4]) -> bool {
+    let records = usize::from(counts[1]) + usize::from(counts[2]);
+    counts[0] == 1 && records <= UPDATE_RECORDS_MAX && counts[3] <= UPDATE_ADDITIONAL_MAX
 }
 
 impl Query {

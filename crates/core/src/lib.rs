@@ -38,7 +38,7 @@ pub use domain::base::iana::OptRcode as Rcode;
 pub use domain::base::iana::{Class, Opcode, Rtype};
 pub use finish::{DATAGRAM_OCTETS_MAX, Finished, Seal, finish, finish_bare, finish_part, reply_options, will_truncate};
 pub use instance::{Draft, Env, Instance, ListenAddr, Listener};
-pub use intake::Intake;
+pub use intake::{Intake, UPDATE_ADDITIONAL_MAX, UPDATE_RECORDS_MAX};
 pub use labels::{AutoPath, Labels, LabelsSet, View, is_label};
 pub use log::{Level, Log, LogSink, NoLog};
 pub use metrics::{Metrics, PerServer};

@@ -8,7 +8,7 @@ use domain::base::iana::OptRcode as Rcode;
 use domain::base::iana::Rtype;
 use prometheus::{CounterVec, GaugeVec, HistogramOpts, HistogramVec, Opts, Registry};
 
-use crate::query::Query;
+use crate::query::{Query, Question};
 
 /// The buckets of request times: 0.25 ms, doubled fifteen times. Seconds.
 pub const TIME_BUCKETS: [f64; 16] =
@@ -116,6 +116,15 @@ impl<T> PerServer<T> {
         let all = self.0.get_or_init(|| std::iter::repeat_with(OnceLock::new).take(count).collect());
         all[query.listener().min(count - 1)].get_or_init(|| make(query.server()))
     }
+}
+
+/// Holds zones that are not in the Corefile and come and go. Offered with [`crate::Setup::offer`], found by `prometheus`, which then counts their
+/// queries under their names and not under that of the block's zone.
+///
+/// CoreDNS: `Metrics.AddZone`.
+pub trait CountedZones: Send + Sync + 'static {
+    /// How many labels the longest of the zones that hold the question's name has, the root not counted.
+    fn labels_of_longest(&self, question: &Question) -> Option<usize>;
 }
 
 /// What the server counts about requests. `prometheus` fills it per zone, the server itself for what no block took.

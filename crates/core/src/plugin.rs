@@ -214,6 +214,8 @@ pub struct Link {
     pub name: &'static str,
     /// The plugin.
     pub plugin: Box<dyn Plugin>,
+    /// Updates (RFC 2136) come to it as well, see [`crate::Setup::sees_updates`].
+    pub sees_updates: bool,
 }
 
 /// The rest of the chain.
@@ -232,15 +234,20 @@ impl<'a> Next<'a> {
 
     /// Lets the rest of the chain answer.
     ///
-    /// At its end: SERVFAIL without a message and the error `plugin/NAME: no next plugin found`, NAME being the last link.
+    /// At its end: SERVFAIL without a message and the error `plugin/NAME: no next plugin found`, NAME being the last link. An update passes
+    /// over the links that do not know what it is.
     pub fn run<'f>(self, query: &'f mut Query) -> Run<'f>
     where
         'a: 'f,
     {
         let links = &self.block.links;
-        match links.get(self.at) {
+        let mut at = self.at;
+        if query.is_update() {
+            at += links.iter().skip(at).take_while(|link| !link.sees_updates).count();
+        }
+        match links.get(at) {
             Some(link) => {
-                let next = Next { block: self.block, at: self.at + 1 };
+                let next = Next { block: self.block, at: at + 1 };
                 Run { future: Some(link.plugin.serve(query, next)), name: link.name }
             }
             None => Run { future: None, name: links.last().map_or("", |last| last.name) },

@@ -298,6 +298,12 @@ impl Query {
         Opcode::from_int(((self.0.flags & flags::OPCODE) >> 11) as u8)
     }
 
+    /// Whether it is an update (RFC 2136), not a query.
+    #[must_use]
+    pub fn is_update(&self) -> bool {
+        self.0.flags & flags::OPCODE == flags::OPCODE_UPDATE
+    }
+
     /// The flags with which a reply starts: QR, the opcode and, for opcode QUERY, RD and CD of the request.
     #[must_use]
     pub fn reply_flags(&self) -> u16 {
@@ -541,6 +547,13 @@ impl Query {
     /// Has the reply signed, whatever it will be.
     pub fn set_seal(&mut self, seal: Box<dyn Seal>) {
         self.0.seal = Some(seal);
+    }
+
+    /// The name of the key with which the request was signed, lower case on the wire; `None` unless a plugin before found the signature to
+    /// be right.
+    #[must_use]
+    pub fn signed_by(&self) -> Option<&[u8]> {
+        self.0.seal.as_deref()?.signed_by()
     }
 
     pub(crate) fn seal(&self) -> Option<&dyn Seal> {

@@ -126,6 +126,9 @@ pub(crate) struct BlockDraft {
     pub(crate) offers: Vec<Offer>,
     pub(crate) labels: Vec<Arc<dyn Labels>>,
     pub(crate) view: Option<Arc<dyn View>>,
+    /// The plugins whose links see updates.
+    pub(crate) update_links: Vec<&'static str>,
+    pub(crate) takes_updates: bool,
 }
 
 /// What a plugin can do for others of its block: an `Arc<T>` for some trait `T`.
@@ -219,6 +222,19 @@ impl<'a> Setup<'a> {
     /// Offers other plugins of the block what a trait says: see [`Linked::offers`]. `T` is usually a trait object.
     pub fn offer<T: ?Sized + 'static>(&mut self, thing: Arc<T>) {
         self.block.offers.push((self.plugin, Box::new(thing)));
+    }
+
+    /// Has updates (RFC 2136) come to the plugin's links of the block too, if the block takes any. All other links are passed over: they
+    /// would take an update for a query for the SOA record of a zone.
+    pub fn sees_updates(&mut self) {
+        self.block.update_links.push(self.plugin);
+    }
+
+    /// Has the block take updates (RFC 2136), and come to the plugin's links. Where no block takes any, the message is answered with NOTIMP
+    /// before it is read any further.
+    pub fn takes_updates(&mut self) {
+        self.sees_updates();
+        self.block.takes_updates = true;
     }
 
     /// Tells what the plugin knows about queries.
@@ -405,6 +421,14 @@ impl Linked<'_> {
             Some(span) => warning.with_span(span),
             None => warning,
         });
+    }
+
+    /// What the same plugin left in the instance before, whichever block it was in and whatever changed since: for what two instances must
+    /// not have apart, such as a file that both write to.
+    pub fn left_behind<T: Any + Send + Sync>(&self) -> impl Iterator<Item = Arc<T>> + '_ {
+        let blocks = self.predecessor.into_iter().flat_map(crate::Instance::blocks);
+        let things = blocks.flat_map(|block| &block.heirlooms).filter(|(plugin, _)| *plugin == self.plugin);
+        things.filter_map(|(_, thing)| Arc::clone(thing).downcast().ok())
     }
 
     /// What the same plugin of the same block, text and files unchanged, left in the instance before.

@@ -32,6 +32,7 @@ const FILTERED: u16 = 17;
 fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     let rules = config::parse(cx)?;
     let counters = Counters::new(cx.metrics(), rules.iter().map(|rule| &rule.zones));
+    cx.sees_updates();
     cx.link(Acl { rules, counters });
     Ok(())
 }

@@ -26,6 +26,7 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     if !tallies.is_empty() {
         cx.service(Arc::new(Flush(Arc::clone(&tallies))));
     }
+    cx.sees_updates();
     cx.link(Errors { tallies, log });
     Ok(())
 }

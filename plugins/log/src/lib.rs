@@ -25,6 +25,7 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     let rules = config::parse(cx.cursor())?;
     let log = cx.log();
     cx.labels(Arc::new(LabelsSet(&[TYPE_LABEL, CLASS_LABEL])));
+    cx.sees_updates();
     cx.link_later(move |linked| {
         let mut told = Vec::new();
         for rule in &rules {

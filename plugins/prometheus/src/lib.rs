@@ -2,6 +2,7 @@
 
 mod config;
 mod enabled;
+mod held;
 mod process;
 mod series;
 mod web;
@@ -9,7 +10,7 @@ mod web;
 use std::path::Path;
 use std::sync::Arc;
 
-use catena_core::metrics::RequestMetrics;
+use catena_core::metrics::{CountedZones, RequestMetrics};
 use catena_core::prelude::*;
 use catena_core::{
     BindFailure, Body, HttpReply, HttpSite, Log, Metrics, PerServer, Service, SiteClose, StartContext, is_unwritten,
@@ -18,6 +19,7 @@ use prometheus::{Encoder, TextEncoder};
 
 use crate::config::{Config, WebFile};
 use crate::enabled::{Enabled, Latch};
+use crate::held::Held;
 use crate::process::ProcessCollector;
 use crate::series::{Places, ZoneSeries};
 use crate::web::Web;
@@ -59,10 +61,12 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     let zones: Vec<Zone> = cx.zones().iter().cloned().collect();
     let requests = Arc::new(RequestMetrics::of(&metrics));
     cx.service(enabled);
+    cx.sees_updates();
     cx.link_later(move |linked| {
         names.set_block(linked.link_names(), linked.keys(), linked.view());
         let places = Places { zones, plugins: linked.link_names().to_vec(), view: linked.view().to_owned() };
-        Ok(Prometheus { places, requests, series: PerServer::new() })
+        let held = linked.offers::<dyn CountedZones>().map(|(_, zones)| zones).collect();
+        Ok(Prometheus { places, requests, series: PerServer::new(), held: Held::new(held) })
     });
     Ok(())
 }
@@ -134,6 +138,8 @@ struct Prometheus {
     places: Places,
     requests: Arc<RequestMetrics>,
     series: PerServer<Vec<ZoneSeries>>,
+    /// Zones that plugins hold beside those of the block.
+    held: Held,
 }
 
 #[async_trait]
@@ -141,9 +147,10 @@ impl Plugin for Prometheus {
     async fn serve(&self, q: &mut Query, next: Next<'_>) -> Reply {
         // Plugins below may ask for another name.
         let zone = self.places.zone_of(q);
+        let held = self.held.series(q, &self.places, zone, &self.requests);
         let reply = next.run(q).await;
         let all = self.series.get(q, |server| self.places.series(&self.requests, server));
-        if let Some(series) = all.get(zone) {
+        if let Some(series) = held.as_deref().or_else(|| all.get(zone)) {
             let (rcode, by, len) = match &reply.body {
                 Body::Answer(answer) => (answer.rcode, reply.by, answer.plain_len(q.original().wire_len())),
                 Body::Status(rcode) if is_unwritten(*rcode) => (*rcode, "", 0),

@@ -30,6 +30,7 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     let config = config::parse(cx)?;
     let start = cx.clock().now();
+    cx.sees_updates();
     cx.link(RateLimit {
         table: Table::new(config.table_size, config.window),
         seed: foldhash::fast::RandomState::default(),

@@ -37,6 +37,7 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     // For plugins that sign what they send themselves.
     cx.offer::<KeyRing>(Arc::clone(&own));
     let (zones, demand, log) = (config.zones, config.demand, cx.log());
+    cx.sees_updates();
     cx.link_later(move |_| {
         let all = all.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(Tsig { zones, demand, own, all, log })

@@ -91,6 +91,11 @@ impl Seal for ReplySeal {
         self.record.octets(self.signer.as_ref().map_or(0, |signer| signer.algorithm.mac_octets()))
     }
 
+    fn signed_by(&self) -> Option<&[u8]> {
+        let signer = self.signer.as_ref().filter(|_| self.record.error == TsigError::None)?;
+        Some(signer.key.name())
+    }
+
     fn seal(&mut self, message: &mut Vec<u8>) {
         if let Some(signer) = &mut self.signer {
             let variables = if signer.is_first { self.record.variables() } else { self.record.timers() };
