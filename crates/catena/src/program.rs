@@ -19,7 +19,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::PRODUCT;
 use crate::check::check;
 use crate::embed::Builder;
-use crate::flags::{Flags, Stop, usage};
+use crate::flags::{Flags, Stop, check_usage, usage};
 
 /// The most threads for work that blocks, such as reading files and looking up host names.
 const BLOCKING_THREADS_MAX: usize = 4;
@@ -169,9 +169,13 @@ fn read_stdin() -> Result<String, String> {
 
 fn check_command(builder: &Builder, program: &str, words: &[String]) -> ExitCode {
     let [file] = words else {
-        complain(&format!("usage: {program} check FILE|-"));
+        complain(&check_usage(program));
         return ExitCode::from(EXIT_FORCED);
     };
+    if matches!(file.as_str(), "-h" | "-help" | "--h" | "--help") {
+        complain(&check_usage(program));
+        return ExitCode::SUCCESS;
+    }
     let source = if file == "-" { read_stdin().map(Source::stdin) } else { Ok(Source::File(PathBuf::from(file))) };
     let default_port = Flags::default().port;
     let text: Result<Text, String> = source.and_then(|source| source.load(&default_port));

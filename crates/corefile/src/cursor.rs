@@ -186,17 +186,18 @@ impl<'a> Cursor<'a> {
         self.err("Unexpected EOF")
     }
 
-    /// An error for a property that is not among the known ones: `unknown property 'x'`, with the nearest known one as help.
+    /// An error for a property that is not among the known ones: `unknown property 'x'`, with the nearest known one, or all, as help.
     pub fn unknown_property(&self, known: &[&str]) -> Diagnostic {
         let word = self.val();
         self.with_nearest(self.err(format!("unknown property '{word}'")).with_label("unknown property"), known)
     }
 
-    /// Adds the known word nearest to the current one as help.
+    /// Adds the known word nearest to the current one as help; if none is near, all of them.
     pub fn with_nearest(&self, error: Diagnostic, known: &[&str]) -> Diagnostic {
         match nearest(self.val(), known.iter().copied()) {
             Some(found) => error.with_help(format!("did you mean `{found}`?")),
-            None => error,
+            None if known.is_empty() => error,
+            None => error.with_help(format!("known here: `{}`", known.join("`, `"))),
         }
     }
 
@@ -316,6 +317,17 @@ mod tests {
         assert_eq!(cursor.syntax_err("}").one_line(), "Corefile:2 - Syntax error: Unexpected token 'x', expecting '}'");
         assert_eq!(cursor.plain_err("no").one_line(), "no");
         assert_eq!(cursor.plain_err("no").span, cursor.span());
+    }
+
+    #[test]
+    fn help_is_the_nearest_word_or_else_all_that_are_known() {
+        for (word, help) in [("tll", "did you mean `ttl`?"), ("quux", "known here: `ttl`, `zones`")] {
+            let words = words(word);
+            let mut cursor = Cursor::over(&words, "Corefile");
+            assert!(cursor.next());
+            assert_eq!(cursor.unknown_property(&["ttl", "zones"]).help(), Some(help));
+            assert_eq!(cursor.unknown_property(&[]).help(), None);
+        }
     }
 
     #[test]

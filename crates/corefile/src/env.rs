@@ -44,6 +44,22 @@ fn replace(
     if word.contains(open) { Err(Unbounded) } else { Ok(word) }
 }
 
+/// The names of the variables that a text refers to and that are not set, each once.
+///
+/// CoreDNS takes them for empty and says nothing; what is wrong then is told of an empty word.
+pub fn unset_variables<'t>(text: &'t str, env: &dyn Fn(&str) -> Option<String>) -> Vec<&'t str> {
+    let mut found = Vec::new();
+    for (open, close) in [("{%", "%}"), ("{$", "}")] {
+        for piece in text.split(open).skip(1) {
+            let name = piece.split_once(close).map_or("", |(name, _)| name);
+            if !name.is_empty() && !found.contains(&name) && env(name).is_none() {
+                found.push(name);
+            }
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -88,6 +104,11 @@ mod tests {
         assert_eq!(expanded("{$A}{$OPEN"), "1{$OPEN");
         // `{%}` is no close of its own: the percent sign cannot open and close.
         assert_eq!(expanded("{%}"), "{%}");
+    }
+
+    #[test]
+    fn variables_that_are_not_set_are_named_once() {
+        assert_eq!(unset_variables("a {$NO} {$A} {%NEITHER%}:{$NO} {$} {%%} {$OPEN", &env), ["NEITHER", "NO"]);
     }
 
     #[test]

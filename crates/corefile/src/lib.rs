@@ -26,7 +26,7 @@ pub use configmap::{
 };
 pub use cursor::Cursor;
 pub use diagnostic::{Diagnostic, SNIPPET_LINES_MAX, Severity};
-pub use env::{ENV_BYTES_MAX, ENV_EXPANSIONS_MAX};
+pub use env::{ENV_BYTES_MAX, ENV_EXPANSIONS_MAX, unset_variables};
 #[doc(hidden)]
 pub use fuzz::fuzz_one;
 pub use key::{Address, Transport, ZONE_BYTES_MAX, parse_key, zones_from_arg};

@@ -86,8 +86,8 @@ pub struct Parsed {
     pub sources: Arc<SourceMap>,
     /// What is wrong; the first error is the one that CoreDNS would print.
     pub diagnostics: Vec<Diagnostic>,
-    /// Lines that CoreDNS logs as warnings, without `[WARNING] `.
-    pub warnings: Vec<String>,
+    /// What CoreDNS warns of; the one line is what it logs behind `[WARNING] `.
+    pub warnings: Vec<Diagnostic>,
     /// The files that were imported, each once, in order.
     pub files: Vec<PathBuf>,
 }
@@ -134,7 +134,7 @@ pub(crate) struct Parser<'a> {
     snippets: HashMap<String, Arc<[Token]>>,
     imports: import::Imports,
     diagnostics: Vec<Diagnostic>,
-    warnings: Vec<String>,
+    warnings: Vec<Diagnostic>,
 }
 
 impl<'a> Parser<'a> {

@@ -82,6 +82,13 @@ impl SourceMap {
         self.source(span.file).map_or(1, |source| offset(source.line(span.start)))
     }
 
+    /// The whole line on which a span starts, without its end; empty if the span is not of this map.
+    pub fn line_text(&self, span: Span) -> &str {
+        let (text, at) = (self.text(span.file), span.start as usize);
+        let start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |end| end + 1);
+        text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or("")
+    }
+
     fn source(&self, id: FileId) -> Option<&Source> {
         self.sources.get(id.0 as usize)
     }

@@ -5,7 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use catena_core::corefile::{Corefile, Files, ParseOptions, Parsed, Severity, SourceMap, parse_any};
+use catena_core::corefile::{
+    Corefile, Files, ParseOptions, Parsed, Severity, SourceMap, Transport, parse_any, unset_variables,
+};
 use catena_core::{BuildContext, Diagnostic, Draft, Instance, PluginList, build};
 
 use crate::source::{Text, built_in};
@@ -135,7 +137,7 @@ pub fn load(
     predecessor: Option<&Instance>,
 ) -> Result<Loaded, Failure> {
     let found = examine(text, plugins, elsewhere, context, predecessor);
-    let lines = found.parse_warnings.iter().cloned().chain(found.warnings.iter().map(Diagnostic::one_line)).collect();
+    let lines = found.warnings.iter().map(Diagnostic::one_line).collect();
     match found.draft {
         Ok(draft) => Ok(Loaded { draft, hash: found.corefile.sha512_hex(), sources: found.sources, warnings: lines }),
         Err(errors) => Err(Failure::of(&errors, &found.sources)),
@@ -146,10 +148,8 @@ pub fn load(
 pub struct Examined {
     /// The draft, or what is wrong.
     pub draft: Result<Draft, Vec<Diagnostic>>,
-    /// What is odd.
+    /// What is odd, first what the parser finds so.
     pub warnings: Vec<Diagnostic>,
-    /// What CoreDNS's parser warns of, without a level.
-    pub parse_warnings: Vec<String>,
     /// The texts that spans point into.
     pub sources: Arc<SourceMap>,
     corefile: Corefile,
@@ -175,7 +175,9 @@ pub fn examine(
         }
     }
     let told = parsed.diagnostics.into_iter().map(|found| tell_of_other_builds(found, elsewhere));
-    let (errors, mut warnings): (Vec<_>, Vec<_>) = told.partition(|found| found.severity == Severity::Error);
+    let (errors, odd): (Vec<_>, Vec<_>) = told.partition(|found| found.severity == Severity::Error);
+    let mut warnings = parsed.warnings;
+    warnings.extend(odd);
     // Behind a misspelt directive the rest of the file is known, so its other mistakes can be told as well. Behind any other fault of
     // the language it is a guess where blocks begin and end.
     let is_known = errors.iter().all(|error| error.message.starts_with("Unknown directive "));
@@ -196,7 +198,36 @@ pub fn examine(
     } else {
         Err(errors)
     };
-    Examined { draft, warnings, parse_warnings: parsed.warnings, sources: parsed.sources, corefile: parsed.corefile }
+    warnings.extend(draft.iter().flat_map(|draft| plain_tls(draft, &parsed.corefile)));
+    let sources = parsed.sources;
+    let draft = draft.map_err(|errors| {
+        errors.into_iter().map(|error| tell_of_unset_variables(error, &sources, &environment)).collect()
+    });
+    Examined { draft, warnings, sources, corefile: parsed.corefile }
+}
+
+/// Warns of keys that ask for TLS in blocks that say nothing of it: clients find plain TCP there, as with CoreDNS.
+fn plain_tls(draft: &Draft, corefile: &Corefile) -> Vec<Diagnostic> {
+    let mut warnings = Vec::new();
+    for (block, source) in draft.blocks().iter().zip(&corefile.blocks) {
+        let keys = block.keys.iter().zip(&block.key_spans);
+        for (key, span) in keys.filter(|(key, _)| key.transport == Transport::Tls && source.directive("tls").is_none())
+        {
+            let warning = Diagnostic::warning(format!("{key} is served without TLS: the server block has no tls"));
+            warnings.push(match span {
+                Some(span) => warning.with_span(*span),
+                None => warning,
+            });
+        }
+    }
+    warnings
+}
+
+/// Names the variables on the line of an error that are not set: their words are empty, and the error may be about that.
+fn tell_of_unset_variables(error: Diagnostic, sources: &SourceMap, env: &dyn Fn(&str) -> Option<String>) -> Diagnostic {
+    let line = error.span.map_or("", |span| sources.line_text(span));
+    let unset = unset_variables(line, env).into_iter();
+    unset.fold(error, |error, name| error.with_note(format!("the environment variable {name} is not set")))
 }
 
 /// The built-in default, without what this list of plugins does not have.
@@ -263,6 +294,23 @@ mod tests {
         assert_eq!(found[0].one_line(), "Corefile:2 - Error during parsing: Unknown directive 'route53'");
         assert_eq!(found[0].notes(), ["CoreDNS has route53; this build does not"]);
         assert!(errors(". {\n nosuch\n}")[0].notes().is_empty());
+    }
+
+    #[test]
+    fn a_variable_that_is_not_set_is_named_where_a_line_is_wrong() {
+        let named = ["the environment variable CATENA_NO_SUCH is not set"];
+        for text in ["{$CATENA_NO_SUCH}:53 {\n whoami\n}", ". {\n whoami {%CATENA_NO_SUCH%}x {$PATH}\n}"] {
+            assert_eq!(errors(text)[0].notes(), named, "{text}");
+        }
+        assert!(errors(". {\n whoami x\n}")[0].notes().is_empty());
+    }
+
+    #[test]
+    fn a_key_that_asks_for_tls_where_nobody_speaks_it_is_warned_of() {
+        let warnings = |text: &str| look(text).warnings.iter().map(Diagnostic::one_line).collect::<Vec<_>>();
+        let told = "tls://example.org.:853 is served without TLS: the server block has no tls";
+        assert_eq!(warnings("tls://example.org {\n whoami\n}"), [told]);
+        assert!(warnings("example.org {\n whoami\n}").is_empty());
     }
 
     #[test]

@@ -106,4 +106,9 @@ fn check_tells_what_a_start_would_say_and_starts_nothing() {
     assert_eq!((piped.status.code(), text(&piped.stdout).as_str()), (Some(0), "/dev/stdin: OK\n"));
     assert_eq!(run_in(dir.path(), &["check", "missing"], "").status.code(), Some(1));
     assert_eq!(run_in(dir.path(), &["check"], "").status.code(), Some(2));
+    for wish in ["-h", "--help"] {
+        let help = run(&["check", wish]);
+        assert_eq!(help.status.code(), Some(0));
+        assert!(text(&help.stderr).contains(" check FILE|-\n"), "{}", text(&help.stderr));
+    }
 }

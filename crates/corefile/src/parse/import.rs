@@ -120,7 +120,11 @@ impl Parser<'_> {
                 let error = self.err(format!("File to import not found: {pattern}"));
                 return Err(error.with_note(format!("looked for {full}, and for a snippet ({pattern}) further up")));
             }
-            self.warnings.push(format!("No files matching import glob pattern: {pattern}"));
+            let warning = Diagnostic::warning(format!("No files matching import glob pattern: {pattern}"));
+            self.warnings.push(match self.current() {
+                Some(token) => warning.at(token),
+                None => warning,
+            });
         }
         matches.iter().map(|path| self.import_file(path)).collect()
     }
