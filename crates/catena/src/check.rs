@@ -46,9 +46,6 @@ pub fn check(text: &Text, plugins: &PluginList, elsewhere: &[&str], default_port
     for diagnostic in errors.iter().chain(&found.warnings) {
         report.add(diagnostic, &found.sources);
     }
-    for warning in &found.parse_warnings {
-        report.text.push_str(&format!("warning: {warning}\n\n"));
-    }
     if report.is_good {
         report.text.push_str(&format!("{}: OK\n", text.name));
     }
@@ -138,6 +135,15 @@ mod tests {
     }
 
     #[test]
+    fn an_import_that_finds_no_file_is_shown_with_its_place() {
+        let report = checked(". {\n whoami\n import no-such-directory/*.conf\n}");
+        assert!(report.is_good);
+        let told = "No files matching import glob pattern: no-such-directory/*.conf\nwarning: No files";
+        assert!(report.text.starts_with(told), "{}", report.text);
+        assert!(report.text.contains("--> Corefile:3:9"), "{}", report.text);
+    }
+
+    #[test]
     fn a_directive_inside_of_a_block_asks_for_the_brace() {
         let report = checked(". {\n cache 30 {\n success 100\n forward . 192.0.2.1\n}\n");
         let help = "help: if the directive `forward` is meant: is the `}` of `cache` missing?";
@@ -158,6 +164,13 @@ mod tests {
         ] {
             assert!(report.text.contains(part), "{part} is not in\n{}", report.text);
         }
+    }
+
+    #[test]
+    fn the_only_line_of_a_block_is_one_mistake_and_two_lines_are_two() {
+        let count = |text: &str| checked(text).text.matches("error: ").count();
+        assert_eq!(count(". {\n ratelimit {\n  response-per-second 1\n }\n whoami\n}"), 1);
+        assert_eq!(count(". {\n cache {\n  sucess 1\n  denail 1\n }\n whoami\n}"), 2);
     }
 
     #[test]
