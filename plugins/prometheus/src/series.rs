@@ -85,7 +85,11 @@ fn unmade<T>(count: usize) -> Box<[OnceLock<T>]> {
 }
 
 impl ZoneSeries {
-    fn new(families: &Arc<RequestMetrics>, [server, zone, view]: [&str; 3], plugins: &[&'static str]) -> Self {
+    pub(crate) fn new(
+        families: &Arc<RequestMetrics>,
+        [server, zone, view]: [&str; 3],
+        plugins: &[&'static str],
+    ) -> Self {
         Self {
             families: Arc::clone(families),
             server: server.to_owned(),

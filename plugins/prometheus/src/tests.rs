@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use std::time::Duration;
 
+use catena_core::Question;
+use catena_core::metrics::CountedZones;
 use catena_core::prelude::*;
 use catena_testkit::{Ask, Kit, Recipe, check_config};
 
@@ -258,4 +260,36 @@ fn mistakes_are_told() {
     wrong("prometheus {\n tls a b\n}", 3, "Wrong argument count or unexpected line ending after 'b'");
     wrong("prometheus {\n tls a\n tls b\n}", 4, "tls block already specified");
     wrong("prometheus {\n histograms off\n}", 3, "unknown option: histograms");
+}
+
+/// Holds `held.example.org.`, as a plugin does that finds its zones when it runs.
+const HOLDING: PluginDef = PluginDef::new("holding", |cx| {
+    cx.offer::<dyn CountedZones>(std::sync::Arc::new(Holding));
+    cx.link(Answering);
+    Ok(())
+});
+
+struct Holding;
+
+impl CountedZones for Holding {
+    fn labels_of_longest(&self, question: &Question) -> Option<usize> {
+        let text = question.lower().to_string();
+        (text == "held.example.org" || text.ends_with(".held.example.org")).then_some(3)
+    }
+}
+
+#[test]
+fn a_zone_that_a_plugin_holds_counts_for_itself_unless_the_blocks_is_longer() {
+    let corefile = "example.org a.held.example.org {\n prometheus\n holding\n}\n";
+    let kit = Recipe::new([PLUGIN, HOLDING], corefile).build().ok().unwrap();
+    for name in ["a.example.org", "B.Held.example.org", "held.example.org", "x.a.held.example.org"] {
+        kit.ask_for(&format!("{name} A"));
+    }
+    let of = |zone: &str| {
+        let labels = format!("server=\"dns://:53\",view=\"\",zone=\"{zone}\"");
+        value(&kit, "request_duration_seconds_count", &labels)
+    };
+    assert_eq!(of("held.example.org."), Some(2.0));
+    assert_eq!(of("example.org."), Some(1.0));
+    assert_eq!(of("a.held.example.org."), Some(1.0));
 }
