@@ -202,7 +202,7 @@ fn network_of(trigger: &[u8], labels: &LabelStarts) -> Option<(IpAddr, u8)> {
     let ip: IpAddr = if groups.len() == 4 && !groups.contains(&"zz") {
         IpAddr::V4(groups.join(".").parse().ok()?)
     } else {
-        let edge = |group: Option<&&str>| if group == Some(&&"zz") { ":" } else { "" };
+        let edge = |group: Option<&&str>| if group.is_some_and(|group| *group == "zz") { ":" } else { "" };
         let text: Vec<&str> = groups.iter().map(|group| if *group == "zz" { "" } else { *group }).collect();
         let text = format!("{}{}{}", edge(groups.first()), text.join(":"), edge(groups.last()));
         IpAddr::V6(text.parse::<Ipv6Addr>().ok()?)

@@ -16,6 +16,8 @@ const ARENA_OCTETS_MAX: usize = u32::MAX as usize;
 /// The most names of one hash table, once a list is read: a little less than a table of 65536 places takes. Tables double, so many small ones
 /// that are full take less than a large one that is half empty.
 const SHARD_NAMES: usize = 56_000;
+/// So many octets of names are taken for a table's worth at first.
+const SHARD_OCTETS: usize = SHARD_NAMES * 24;
 /// So many labels have their hashes made at once; names of more labels are rare.
 const HASHES_LEN: usize = 16;
 /// Names of as many labels or more share one mark.
@@ -134,12 +136,10 @@ pub(crate) struct NameTable {
 impl NameTable {
     /// An empty table with room for names of so many octets.
     pub(crate) fn new(seed: &Seed, octets: usize) -> Self {
-        Self {
-            seed: seed.clone(),
-            arena: Vec::with_capacity(octets.min(ARENA_OCTETS_MAX)),
-            names_max: NAMES_MAX,
-            ..Self::default()
-        }
+        let arena = Vec::with_capacity(octets.min(ARENA_OCTETS_MAX));
+        let count = octets / SHARD_OCTETS;
+        let shards = if count > 1 { empty_shards(count) } else { Vec::new() };
+        Self { seed: seed.clone(), arena, shards, names_max: NAMES_MAX, ..Self::default() }
     }
 
     /// How many names there are.
@@ -199,11 +199,14 @@ impl NameTable {
         let (arena, seed) = (&self.arena, &self.seed);
         let again = |place: &u32| hash_at(seed, arena, *place);
         let count = self.len.div_ceil(SHARD_NAMES);
+        if self.shards.len() > 1 {
+            return;
+        }
         if count <= 1 {
             self.shards.iter_mut().for_each(|shard| shard.shrink_to_fit(again));
             return;
         }
-        let mut shards: Vec<_> = (0..count).map(|_| HashTable::with_capacity(SHARD_NAMES)).collect();
+        let mut shards = empty_shards(count);
         for place in std::mem::take(&mut self.shards).into_iter().flatten() {
             let hash = again(&place);
             if let Some(shard) = shards.get_mut(shard_of(hash, count)) {
@@ -236,6 +239,10 @@ impl NameTable {
 
 fn mark(labels: usize) -> u64 {
     1 << labels.min(DEPTH_MARK_MAX)
+}
+
+fn empty_shards(count: usize) -> Vec<HashTable<u32>> {
+    (0..count).map(|_| HashTable::with_capacity(SHARD_NAMES)).collect()
 }
 
 /// The table that names of this hash are in. It goes by bits in the middle: a table itself goes by those at both ends.
@@ -356,7 +363,7 @@ mod tests {
 
     #[test]
     fn a_million_names_fit_into_forty_megabytes() {
-        let mut table = NameTable::new(&Seed::default(), 0);
+        let mut table = NameTable::new(&Seed::default(), 30_000_000);
         for number in 0..1_000_000 {
             // 29 octets on the wire; names of public lists have about 22.
             let name = owned(&format!("host-{number:07}.adverts.test")).unwrap();
