@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use catena_core::Opcode;
+use catena_core::metrics::type_named;
 use catena_core::prelude::*;
 use catena_zone::tsig::{Algorithm, Key, KeyRing, read_key_file};
 
@@ -49,11 +50,15 @@ impl Demand {
     }
 }
 
-/// Reads every use of the directive. CoreDNS has one text for everything that is wrong; what it is stands at the place.
+/// Reads the directive, which is used once. CoreDNS has one text for everything that is wrong; what it is stands at the place.
 pub(crate) fn parse(cx: &mut Setup<'_>) -> Result<Config, Diagnostic> {
     let mut words = cx.cursor();
     let mut config = Config { zones: Zones::default(), keys: KeyRing::default(), demand: Demand::default() };
+    let mut is_again = false;
     while words.next() {
+        if std::mem::replace(&mut is_again, true) {
+            return Err(words.arg_err().with_label("this plugin can only be used once per Server Block"));
+        }
         let args = words.remaining_args();
         config.zones = Zones::from_args_or_block(&args, cx.zones());
         while words.next_block() {
@@ -74,7 +79,7 @@ pub(crate) fn parse(cx: &mut Setup<'_>) -> Result<Config, Diagnostic> {
                         add(&mut config.keys, key, &words)?;
                     }
                 }
-                "require" => config.demand.types = wanted(&mut words, rtype)?,
+                "require" => config.demand.types = wanted(&mut words, type_named)?,
                 "require_opcode" => config.demand.opcodes = wanted(&mut words, opcode)?,
                 _ => {
                     let known = ["secret", "secrets", "require", "require_opcode"];
@@ -91,6 +96,10 @@ fn fault(words: &Cursor<'_>, what: &dyn std::fmt::Display) -> Diagnostic {
 }
 
 fn add(keys: &mut KeyRing, key: Key, words: &Cursor<'_>) -> Result<(), Diagnostic> {
+    // A ring takes the same key twice, since blocks share keys; within one block that is a mistake.
+    if keys.get(key.name()).is_some() {
+        return Err(fault(words, &"the key is there already"));
+    }
     keys.add(key).map_err(|error| fault(words, &error))
 }
 
@@ -101,24 +110,19 @@ fn keys_in(cx: &mut Setup<'_>, path: &str, words: &Cursor<'_>) -> Result<Vec<Key
     read_key_file(&text).map_err(|error| fault(words, &format_args!("{path}: {error}")))
 }
 
-/// A list of names, `all` or `none`; each line takes the place of the one before.
+/// A list of names, `all` or `none`, after which words do not matter (CoreDNS: plugin/tsig); each line takes the place of the one before.
 fn wanted<T>(words: &mut Cursor<'_>, of: impl Fn(&str) -> Option<T>) -> Result<Wanted<T>, Diagnostic> {
     let args = words.remaining_tokens();
     match &args.iter().map(|token| &*token.text).collect::<Vec<_>>()[..] {
         [] => Err(words.arg_err()),
-        ["all"] => Ok(Wanted::All),
-        ["none"] => Ok(Wanted::default()),
+        ["all", ..] => Ok(Wanted::All),
+        ["none", ..] => Ok(Wanted::default()),
         names => {
             let known =
                 names.iter().map(|name| of(name).ok_or_else(|| fault(words, &format_args!("{name:?} is not known"))));
             Ok(Wanted::Some(known.collect::<Result<_, _>>()?))
         }
     }
-}
-
-/// A type by its name, which is in upper case.
-fn rtype(name: &str) -> Option<Rtype> {
-    if name.chars().any(|letter| letter.is_ascii_lowercase()) { None } else { name.parse().ok() }
 }
 
 fn opcode(name: &str) -> Option<Opcode> {

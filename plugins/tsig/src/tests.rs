@@ -215,8 +215,26 @@ fn what_is_wrong_has_one_text_and_a_place_that_says_what() {
     wrong("secrets /none", "/none");
     wrong("require", "require");
     wrong("require a", "a");
+    wrong("require TYPE65", "TYPE65");
     wrong("require_opcode query", "query");
     wrong("nonsense", "nonsense");
+}
+
+#[test]
+fn a_key_is_told_once_in_a_block_and_so_is_the_directive() {
+    let wrong = |body: &str, line: u32, word: &str| {
+        let at = format!("plugin/tsig: Corefile:{line} - Error during parsing:");
+        check_config([PLUGIN], body, &format!("{at} Wrong argument count or unexpected line ending after '{word}'"));
+    };
+    wrong("tsig {\n secret a.key c2Vjb25k\n secret A.key. c2Vjb25k\n}", 4, "A.key.");
+    wrong("tsig\ntsig", 3, "tsig");
+}
+
+#[test]
+fn what_follows_all_or_none_does_not_matter() {
+    let rcode_of = |require: &str| kit(require).ask_for("a.example.org A").rcode;
+    assert_eq!(rcode_of("require all A nonsense"), "REFUSED");
+    assert_eq!(rcode_of("require none A nonsense"), "NOERROR");
 }
 
 #[test]
