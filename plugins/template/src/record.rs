@@ -109,6 +109,10 @@ fn record(line: &Line<'_>, origin: &OwnedName, default_ttl: u32) -> Result<TextR
     if rdata.len() > usize::from(u16::MAX) {
         return Err(RecordError::Data(rtype, format!("{} octets", rdata.len())));
     }
+    // `domain` makes an empty label of two dots, which no client could read.
+    if !is_data(rtype, &rdata) {
+        return Err(RecordError::Data(rtype, "bad data".to_owned()));
+    }
     Ok(TextRecord { owner, class: class.unwrap_or(Class::IN), ttl: ttl.unwrap_or(default_ttl), rtype, rdata })
 }
 
@@ -228,6 +232,12 @@ fn scanned<S: AsRef<str>>(rtype: Rtype, words: &[S], origin: &OwnedName) -> Resu
     }
 }
 
+fn is_data(rtype: Rtype, octets: &[u8]) -> bool {
+    let mut parser = Parser::from_ref(octets);
+    let data = ZoneRecordData::<&[u8], ParsedName<&[u8]>>::parse_rdata(rtype, &mut parser);
+    matches!(data, Ok(Some(_))) && parser.remaining() == 0
+}
+
 /// Rdata that was given as octets must be rdata of its type, if that is known; names in it come out whole.
 fn checked(rtype: Rtype, octets: &[u8]) -> Result<Vec<u8>, RecordError> {
     let failed = || RecordError::Data(rtype, "octets that are no data of the type".to_owned());
@@ -341,6 +351,9 @@ mod tests {
             "a SOA a. b. 1 x 3 4 5",
             "a A ::1",
             "a AAAA 192.0.2.1",
+            "a MX 10 mx..",
+            "a SOA a. b.. 1 2 3 4 5",
+            "a SRV 1 2 3 a..b.",
         ] {
             assert!(matches!(parse(text), Err(RecordError::Data(..))), "{text}: {:?}", parse(text));
         }
@@ -364,7 +377,7 @@ mod tests {
             rdata in "[a-z0-9 =,.\"()@;\\\\#é\n-]{0,40}",
         ) {
             if let Ok(record) = parse(&format!("a. 60 IN {rtype} {rdata}")) {
-                assert!(record.rdata.len() <= 65_535);
+                assert!(record.rdata.len() <= 65_535 && is_data(record.rtype, &record.rdata), "{rdata:?}");
             }
         }
     }
