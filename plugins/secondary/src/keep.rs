@@ -1,10 +1,12 @@
 //! One zone kept as its primaries have it: fetched, looked after, expired (RFC 1034 section 4.3.5).
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use catena_core::name::Zone as ZoneName;
+use catena_gocompat::os::error_text;
 use catena_zone::inbound::{FetchError, Fetched, Primary, fetch, serial_of};
 use catena_zone::{SharedZone, Zone, is_newer};
 use tokio::sync::Notify;
@@ -118,7 +120,7 @@ impl Kept {
                 () = sleep_until(check_at) => None,
                 () = sleep_until(expire_at), if self.shared.load().serving().is_some() => {
                     self.shared.expire();
-                    members.log.error(format_args!("Zone {} is expired", self.name));
+                    members.zone_log.error(format_args!("Zone {} is expired", self.name));
                     continue;
                 }
             };
@@ -141,14 +143,14 @@ impl Kept {
             Ok(true) => self.transfer(members).await.is_ok(),
             Err(error) => {
                 let what = if is_retrying { "retry" } else { "refresh" };
-                members.log.warning(format_args!("Failed {what} check {error}"));
+                members.zone_log.warning(format_args!("Failed {what} check {error}"));
                 false
             }
         }
     }
 
     async fn check_notified(&self, client: IpAddr, serial: u32, members: &Arc<Members>) -> bool {
-        let (name, log) = (&self.name, &members.log);
+        let (name, log) = (&self.name, &members.zone_log);
         match self.is_outdated(serial, members).await {
             Ok(false) => {
                 log.info(format_args!("Notify from {client} for {name}: no SOA serial increase seen"));
@@ -189,13 +191,27 @@ impl Kept {
                 Ok(Fetched::UpToDate) => return Ok(()),
                 Ok(Fetched::Zone(zone)) => return self.take(*zone, primary.addr, members).await,
                 Err(error) => {
-                    let (name, addr) = (&self.name, primary.addr.to_string());
-                    members.log.error(format_args!("Failed to transfer `{name}' from {addr:?}: {error}"));
-                    last = error.to_string();
+                    last = self.tell_failure(primary.addr, &error, members);
                 }
             }
         }
         Err(last)
+    }
+
+    /// Logs why a primary was of no use, as CoreDNS words it, and returns the reason.
+    fn tell_failure(&self, addr: SocketAddr, error: &FetchError, members: &Members) -> String {
+        let (name, log, shown) = (&self.name, &members.zone_log, addr.to_string());
+        match error {
+            FetchError::Io(io) if is_of_connecting(io.kind()) => {
+                let reason = format!("dial tcp {addr}: connect: {}", error_text(io));
+                log.error(format_args!("Failed to setup transfer `{name}' with `{shown:?}': {reason}"));
+                reason
+            }
+            error => {
+                log.error(format_args!("Failed to transfer `{name}' from {shown:?}: {error}"));
+                error.to_string()
+            }
+        }
     }
 
     async fn take(&self, zone: Zone, from: SocketAddr, members: &Arc<Members>) -> Result<(), String> {
@@ -204,7 +220,7 @@ impl Kept {
             None => None,
         };
         self.replace(zone).await;
-        members.log.info(format_args!("Transferred: {} from {from}", self.name));
+        members.zone_log.info(format_args!("Transferred: {} from {from}", self.name));
         members.notify(&self.name);
         if let Some((allowed, listed)) = listed {
             let count = listed.len();
@@ -220,4 +236,11 @@ impl Kept {
         // A failed join is a panic, which leaves the version before.
         let _ = tokio::task::spawn_blocking(move || shared.replace(zone)).await;
     }
+}
+
+fn is_of_connecting(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable
+    )
 }

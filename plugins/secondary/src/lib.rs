@@ -103,10 +103,10 @@ impl Secondary {
     fn notified(&self, kept: &Kept, q: &mut Query) -> Reply {
         let (client, name) = (q.client().ip(), &kept.name);
         if !kept.is_from(client) {
-            self.members.log.info(format_args!("Dropping notify from {client} for {name}"));
+            self.members.zone_log.info(format_args!("Dropping notify from {client} for {name}"));
             return Reply::silence();
         }
-        self.members.log.info(format_args!("Notify from {client} for {name}: checking transfer"));
+        self.members.zone_log.info(format_args!("Notify from {client} for {name}: checking transfer"));
         kept.notice(client);
         Answer::to(q).authoritative().into()
     }

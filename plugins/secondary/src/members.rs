@@ -22,6 +22,8 @@ pub(crate) struct Members {
     notifier: OnceLock<Arc<dyn Notifier>>,
     spawner: OnceLock<Arc<dyn Spawner>>,
     pub(crate) log: Log,
+    /// For what CoreDNS tells of a single zone under the name of *file*.
+    pub(crate) zone_log: Log,
     pub(crate) now: Now,
 }
 
@@ -48,6 +50,7 @@ impl Members {
             catalogs: Mutex::default(),
             notifier: OnceLock::new(),
             spawner: OnceLock::new(),
+            zone_log: log.of("file"),
             log,
             now,
         }
