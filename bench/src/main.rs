@@ -6,6 +6,7 @@
 
 mod cluster;
 mod echo;
+mod instructions;
 mod load;
 mod peers;
 mod process;
@@ -17,12 +18,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "usage: catena-bench run [--quick] [--write] [ROW...] | echo PORT | load PORT FILE SECONDS [RATE] | cluster [--quick]
+const USAGE: &str = "usage: catena-bench run [--quick] [--write] [ROW...] | echo PORT | load PORT FILE SECONDS [RATE] | cluster [--quick] | instructions [--update]
 
   run      measures the rows, all or those named; --write puts tables and picture into docs
            CATENA=PATH and COREDNS=PATH name binaries; without, target/release/catena and no CoreDNS
   echo     answers on 127.0.0.1:PORT with one fixed record, for an hour at most
   load     asks 127.0.0.1:PORT what the file says, a NAME TYPE a line; RATE: queries a second, else as many as get answers
+  instructions  counts the instructions of the hot paths and compares them with those in bench/instructions.txt
   cluster  measures a large Kubernetes cluster: time to ready, memory, CPU a look-up";
 
 /// What a measurement says in the end, or everything that is wrong.
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         ["echo", port] => number(port).and_then(echo::serve).map_err(|fault| vec![fault]),
         ["load", port, file, seconds] => ask(port, file, seconds, None).map_err(|fault| vec![fault]),
         ["load", port, file, seconds, rate] => ask(port, file, seconds, Some(rate)).map_err(|fault| vec![fault]),
+        ["instructions", ref options @ ..] => instructions::run(&root(), options).map_err(|fault| vec![fault]),
         ["cluster", ref options @ ..] => cluster::run(&root(), options),
         _ => Err(vec![USAGE.to_owned()]),
     };

@@ -156,7 +156,7 @@ fn unbound(setting: &Setting, work: Work) -> Option<(String, Vec<String>)> {
     let Setting { port, upstream, folder, .. } = setting;
     let text = format!(
         "server:\n interface: 127.0.0.1\n port: {port}\n do-not-query-localhost: no\n chroot: \"\"\n username: \"\"\n pidfile: \"\"\n \
-         directory: \"{}\"\n num-threads: 1\n module-config: \"iterator\"\n msg-cache-size: 32m\n rrset-cache-size: 64m\n use-syslog: no\n \
+         directory: \"{}\"\n num-threads: 1\n module-config: \"iterator\"\n local-zone: \"test.\" nodefault\n msg-cache-size: 32m\n rrset-cache-size: 64m\n use-syslog: no\n \
          so-rcvbuf: 1m\n outgoing-range: 4096\n num-queries-per-thread: 2048\nremote-control:\n control-enable: no\n\
          forward-zone:\n name: \".\"\n forward-addr: 127.0.0.1@{upstream}\n forward-no-cache: {no_cache}\n",
         folder.display()

@@ -89,7 +89,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // A server that forks ends its children itself, if it is asked to.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = Command::new("kill").arg(self.child.id().to_string()).stderr(Stdio::null()).status();
         let begun = Instant::now();
         while begun.elapsed() < END_MAX {
             if matches!(self.child.try_wait(), Ok(Some(_))) {

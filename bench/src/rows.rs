@@ -98,6 +98,8 @@ struct Bench {
     setting: Setting,
     effort: Effort,
     log: PathBuf,
+    /// Who could not be measured, and why.
+    faults: Vec<String>,
 }
 
 /// Measures the rows that are named, or all.
@@ -125,7 +127,9 @@ pub(crate) fn run(root: &Path, options: &[&str]) -> Result<String, String> {
     if has("--write") {
         report::write(root, &figures)?;
     }
-    Ok(report::text(&figures))
+    let mut text = report::text(&figures);
+    figures.faults.iter().for_each(|fault| text.push_str(&format!("{fault}\n")));
+    Ok(text)
 }
 
 /// Everything that was measured.
@@ -133,6 +137,8 @@ pub(crate) struct Figures {
     pub(crate) versions: Vec<(&'static str, String)>,
     pub(crate) rows: Vec<(&'static Row, Vec<Cell>)>,
     pub(crate) loaded: Vec<Loaded>,
+    /// Who could not be measured, and why.
+    pub(crate) faults: Vec<String>,
     pub(crate) times: usize,
 }
 
@@ -157,14 +163,16 @@ fn measure_all(
     let _upstream = Server::start(CORES.1, &echo(setting.upstream), setting.upstream, &folder.join("upstream.log"))?;
     let versions = peers.iter().map(|peer| (peer.name, peer.version())).collect();
     let effort = if quick { QUICK } else { FULL };
-    let mut bench = Bench { peers, setting, effort, log: folder.join("log") };
-    let mut figures = Figures { versions, rows: Vec::new(), loaded: Vec::new(), times: bench.effort.times };
+    let mut bench = Bench { peers, setting, effort, log: folder.join("log"), faults: Vec::new() };
+    let mut figures =
+        Figures { versions, rows: Vec::new(), loaded: Vec::new(), faults: Vec::new(), times: bench.effort.times };
     for row in ROWS.iter().filter(|row| is_wanted(row.id)) {
         figures.rows.push((row, bench.row(row, &echo)?));
     }
     if is_wanted("load") {
         figures.loaded = bench.load_zone()?;
     }
+    figures.faults = bench.faults;
     Ok(figures)
 }
 
@@ -204,7 +212,10 @@ impl Bench {
                 self.setting.port = free_port()?;
                 let Some(command) = self.peers[at].command(&self.setting, row.work)? else { continue };
                 let name = self.peers[at].name;
-                round.push((name, self.one(&command, row, &load).map_err(|fault| format!("{name}: {fault}"))?));
+                match self.one(&command, row, &load) {
+                    Ok(single) => round.push((name, single)),
+                    Err(fault) => self.faults.push(format!("{}: {name}: {fault}", row.id)),
+                }
             }
             rounds.push(round);
         }
@@ -242,7 +253,10 @@ impl Bench {
                 self.setting.port = free_port()?;
                 let Some(command) = self.peers[at].command(&self.setting, Work::Zone)? else { break };
                 let mut server = Server::start(CORES.0, &command, self.setting.port, &self.log)?;
-                server.wait(&last, &self.log)?;
+                if let Err(fault) = server.wait(&last, &self.log) {
+                    self.faults.push(format!("load: {}: {fault}", self.peers[at].name));
+                    break;
+                }
                 found.push((server.ready.as_secs_f64(), server.rss()));
             }
             found.sort_by(|one, other| one.0.total_cmp(&other.0));
@@ -267,27 +281,30 @@ fn median<T: Copy>(mut values: Vec<T>, compare: fn(&T, &T) -> std::cmp::Ordering
 
 fn medians(row: &Row, rounds: &[Vec<(&'static str, Single)>]) -> Vec<Cell> {
     let Some(first) = rounds.first() else { return Vec::new() };
-    let of = |place: usize, figure: &dyn Fn(&Single) -> f64| {
-        let values = rounds.iter().filter_map(|round| Some(figure(&round.get(place)?.1))).collect();
-        median(values, f64::total_cmp).unwrap_or(0.0)
+    let cell = |name: &'static str| {
+        let singles: Vec<(&Single, f64)> =
+            rounds.iter().filter_map(|round| Some((find(round, name)?, floor(row, round)))).collect();
+        let of = |figure: &dyn Fn(&Single, f64) -> f64| {
+            median(singles.iter().map(|(single, floor)| figure(single, *floor)).collect(), f64::total_cmp)
+                .unwrap_or(0.0)
+        };
+        let latency = |which: usize| {
+            median(singles.iter().map(|(single, _)| single.paced.latency_us[which]).collect(), usize::cmp).unwrap_or(0)
+        };
+        Cell {
+            name,
+            cpu_us: of(&|single, _| single.cpu_us),
+            ratio: of(&|single, floor| single.cpu_us / floor),
+            rate: of(&|single, _| single.load.rate()),
+            latency_us: [0, 1, 2].map(latency),
+            #[allow(clippy::cast_precision_loss)]
+            lost_ppm: of(&|single, _| single.load.lost as f64 * 1e6 / single.load.answered.max(1) as f64),
+            rss: singles.iter().map(|(single, _)| single.rss).max().unwrap_or(0),
+        }
     };
-    let latency = |place: usize, which: usize| {
-        let values = rounds.iter().filter_map(|round| Some(round.get(place)?.1.paced.latency_us[which])).collect();
-        median(values, usize::cmp).unwrap_or(0)
-    };
-    let cell = |(place, (name, _)): (usize, &(&'static str, Single))| Cell {
-        name,
-        cpu_us: of(place, &|single| single.cpu_us),
-        ratio: median(
-            rounds.iter().filter_map(|round| Some(round.get(place)?.1.cpu_us / floor(row, round))).collect(),
-            f64::total_cmp,
-        )
-        .unwrap_or(0.0),
-        rate: of(place, &|single| single.load.rate()),
-        latency_us: [0, 1, 2].map(|which| latency(place, which)),
-        #[allow(clippy::cast_precision_loss)]
-        lost_ppm: of(place, &|single| single.load.lost as f64 * 1e6 / single.load.answered.max(1) as f64),
-        rss: rounds.iter().filter_map(|round| Some(round.get(place)?.1.rss)).max().unwrap_or(0),
-    };
-    first.iter().enumerate().map(cell).collect()
+    first.iter().map(|(name, _)| cell(name)).collect()
+}
+
+fn find<'a>(round: &'a [(&'static str, Single)], name: &str) -> Option<&'a Single> {
+    round.iter().find(|(known, _)| *known == name).map(|(_, single)| single)
 }
