@@ -60,6 +60,47 @@ fn acl_before_cache_a_refusal_is_not_cached_for_others() {
     assert_eq!(kit.ask(&good).answer.len(), 1);
 }
 
+/// A file that lists `www.example.org`.
+fn list() -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "www.example.org\n").unwrap();
+    file
+}
+
+#[test]
+fn blocklist_before_cache_what_is_cached_for_others_is_blocked_and_stays() {
+    let list = list();
+    let body = format!("cache\nblocklist {{\n list {}\n net 192.0.2.66\n}}\nupstream 1", list.path().display());
+    let kit = Kit::of(plugins(), &body);
+    let good = Ask::new("www.example.org A");
+    for _ in 0..2 {
+        assert_eq!(kit.ask(&good).answer, ["www.example.org. 300 IN A 192.0.2.1"]);
+        let blocked = kit.ask(&good.clone().from(BAD));
+        assert_eq!((blocked.rcode.as_str(), blocked.answer.len()), ("NXDOMAIN", 0));
+    }
+    assert_eq!(asked(&kit, "A"), 1.0);
+}
+
+#[test]
+fn dns64_before_blocklist_no_address_is_made_of_a_blocked_one() {
+    let list = list();
+    let body = format!("dns64\nblocklist {{\n list {}\n answer nodata\n}}\nupstream 33", list.path().display());
+    let kit = Kit::of(plugins(), &body);
+    let seen = kit.ask(&Ask::new("www.example.org AAAA").from("[2001:db8::1]:9"));
+    assert_eq!((seen.rcode.as_str(), seen.answer.len()), ("NOERROR", 0), "{seen:?}");
+    assert_eq!((asked(&kit, "AAAA"), asked(&kit, "A")), (0.0, 0.0));
+}
+
+#[test]
+fn acl_before_blocklist_who_is_turned_away_is_not_looked_up() {
+    let list = list();
+    let body =
+        format!("blocklist {{\n list {}\n}}\nacl {{\n block net 192.0.2.66\n}}\nupstream 1", list.path().display());
+    let kit = Kit::of(plugins(), &body);
+    assert_eq!(kit.ask(&Ask::new("www.example.org A").from(BAD)).rcode, "REFUSED");
+    assert_eq!(kit.ask_for("www.example.org A").rcode, "NXDOMAIN");
+}
+
 #[test]
 fn local_before_acl_names_of_the_host_itself_are_for_everybody() {
     let kit = Kit::of(plugins(), "acl {\n block\n}\nlocal\nupstream 1");
