@@ -17,10 +17,13 @@ pub mod inbound;
 mod serve;
 mod store;
 pub mod tsig;
+pub mod update;
 pub mod zonefile;
 
 pub use catena_core::RecordRef;
-pub use serve::{Checked, LoadError, ZONE_FILE_OCTETS_MAX, ZONES_MAX, ZoneFile, ZoneMap, load, serve};
+pub use serve::{
+    Checked, LoadError, Look, UpdatedZone, ZONE_FILE_OCTETS_MAX, ZONES_MAX, ZoneFile, ZoneMap, load, serve,
+};
 pub use store::{
     ADDITIONAL_TARGETS_MAX, Asked, BuildError, Builder, CHAIN_MAX, Difference, Found, JOURNAL_DIFFERENCES_MAX,
     JOURNAL_OCTETS_MAX, Journal, NSEC3_ITERATIONS_MAX, NameView, Outcome, RecordList, SharedZone, Snapshot, Taken,

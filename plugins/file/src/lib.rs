@@ -1,21 +1,25 @@
 //! *file* answers with authority from zones in files (RFC 1035 section 5), and reads them again when they change.
 //!
-//! `config` reads the directive, `reload` looks at the files; a query finds its zone by name and asks the snapshot that is there. What zones
-//! answer is in the crate `catena-zone`.
+//! `config` reads the directive, `reload` looks at the files; a query finds its zone by name and asks the snapshot that is there. `updates` lets
+//! in who may change a zone (RFC 2136). What zones answer, and how they change, is in the crate `catena-zone`.
 
 mod config;
+mod held;
 mod reload;
+mod updates;
 
 use std::sync::Arc;
 
 use catena_core::prelude::*;
 use catena_core::{Log, Opcode, Outgoing, Transfer};
 use catena_gocompat::os::error_text;
-use catena_zone::{Checked, ZoneFile, ZoneMap, serve};
+use catena_zone::{Checked, LoadError, Look, ZoneMap, serve};
 use domain::base::Name;
 
-use crate::config::{Config, FileZone};
+use crate::config::{Config, FileZone, told};
+use crate::held::Held;
 use crate::reload::Watch;
+use crate::updates::{Updates, of_journal};
 
 /// The entry for the plugin list.
 pub const PLUGIN: PluginDef = PluginDef::new("file", setup);
@@ -25,18 +29,23 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     read_all(&config, cx)?;
     let watch = Arc::new(Watch::new(config.files, cx.log()));
     let mut zones = ZoneMap::default();
-    for (file, _) in watch.files() {
-        zones.insert(file.name().clone(), Arc::clone(file));
+    for (held, _) in watch.files() {
+        zones.insert(held.name().clone(), held.clone());
     }
     let zones = Arc::new(zones);
-    cx.offer::<dyn Transfer>(Arc::new(Held(Arc::clone(&zones))));
-    let notifies = Arc::clone(&watch);
+    cx.offer::<dyn Transfer>(Arc::new(Sent(Arc::clone(&zones))));
+    if watch.files().any(|(held, _)| held.updated().is_some()) {
+        cx.takes_updates();
+        cx.bequeath(Arc::clone(&watch));
+    }
+    let later = Arc::clone(&watch);
     cx.on_linked(move |linked| {
-        notifies.find_notifier(linked);
-        Ok(())
+        later.find_notifier(linked);
+        updates::link(&later, linked)
     });
+    let updates = Updates::new(Arc::clone(&watch), cx.log());
     cx.service(watch);
-    cx.link(Files { zones, fall: config.fall, log: cx.log() });
+    cx.link(Files { zones, fall: config.fall, updates, log: cx.log() });
     Ok(())
 }
 
@@ -44,20 +53,25 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
 fn read_all(config: &Config, cx: &Setup<'_>) -> Result<(), Diagnostic> {
     let mut missing = None;
     for zone in &config.files {
-        match zone.file.check() {
-            Checked::Loaded(_) | Checked::Unchanged => {}
-            Checked::Broken(error) => {
-                return Err(error.explain(told(zone, error.to_string())));
-            }
-            Checked::Unreadable(error) => {
-                missing = Some((zone, format!("open {}: {}", zone.file.path().display(), error_text(&error))));
-            }
+        let unreadable = |error| (zone, format!("open {}: {}", zone.held.path().display(), error_text(&error)));
+        match &zone.held {
+            Held::File(file) => match file.check() {
+                Checked::Loaded(_) | Checked::Unchanged => {}
+                Checked::Broken(error) => return Err(broken(zone, &error)),
+                Checked::Unreadable(error) => missing = Some(unreadable(error)),
+            },
+            Held::Updated { zone: updated, .. } => match updated.check() {
+                Look::Broken(error) => return Err(broken(zone, &error)),
+                Look::Journal(error) => return Err(of_journal(&zone.at, &error)),
+                Look::Unreadable(error) => missing = Some(unreadable(error)),
+                look => reload::tell(&cx.log(), updated, look),
+            },
         }
     }
     let Some((zone, text)) = missing else { return Ok(()) };
     match config.files.last().and_then(|last| last.reload) {
         // CoreDNS names the plugin twice.
-        None => Err(told(zone, format!("plugin/file: {text}"))),
+        None => Err(told(&zone.at, format!("plugin/file: {text}"))),
         Some(every) => {
             let every = catena_gocompat::duration::GoDuration::from_std(every);
             cx.log().warning(format_args!("Failed to open {text:?}: trying again in {every}"));
@@ -66,23 +80,25 @@ fn read_all(config: &Config, cx: &Setup<'_>) -> Result<(), Diagnostic> {
     }
 }
 
-/// An error at the name of the zone's file.
-fn told(zone: &FileZone, message: String) -> Diagnostic {
-    let mut told = zone.at.clone();
-    told.message = message;
-    told
+fn broken(zone: &FileZone, error: &LoadError) -> Diagnostic {
+    error.explain(told(&zone.at, error.to_string()))
 }
 
 struct Files {
-    zones: Arc<ZoneMap<Arc<ZoneFile>>>,
+    zones: Arc<ZoneMap<Held>>,
     fall: Fallthrough,
+    updates: Updates,
     log: Log,
 }
 
 #[async_trait]
 impl Plugin for Files {
     async fn serve(&self, q: &mut Query, next: Next<'_>) -> Reply {
-        let Some((name, file)) = self.zones.find(q.question()) else { return pass(q, next).await };
+        if q.is_update() {
+            let held = self.zones.get(q.lower().as_slice());
+            return self.updates.serve(q, held).await;
+        }
+        let Some((name, held)) = self.zones.find(q.question()) else { return pass(q, next).await };
         if matches!(q.qtype(), Rtype::AXFR | Rtype::IXFR) {
             // Who may have the zone is told by `transfer`, which comes before.
             return Reply::status(Rcode::REFUSED);
@@ -91,7 +107,7 @@ impl Plugin for Files {
             self.log.info(format_args!("Dropping notify from {} for {name}", q.client().ip()));
             return Reply::silence();
         }
-        let Some(zone) = file.shared().load().serving().cloned() else { return Reply::status(Rcode::SERVFAIL) };
+        let Some(zone) = held.shared().load().serving().cloned() else { return Reply::status(Rcode::SERVFAIL) };
         match serve(&zone, q, self.fall.covers(q.question())).await {
             Some(reply) => reply,
             None => next.run(q).await,
@@ -108,17 +124,17 @@ async fn pass(q: &mut Query, next: Next<'_>) -> Reply {
 }
 
 /// The zones as `transfer` sees them.
-struct Held(Arc<ZoneMap<Arc<ZoneFile>>>);
+struct Sent(Arc<ZoneMap<Held>>);
 
-impl Transfer for Held {
+impl Transfer for Sent {
     fn transfer(
         &self,
         zone: &Name<[u8]>,
         serial: Option<u32>,
         _query: &Query,
     ) -> Option<Result<Box<dyn Outgoing>, Error>> {
-        let file = self.0.get(zone.as_slice())?;
-        Some(file.shared().transfer(serial).ok_or_else(|| Error::ours("the zone is not loaded yet")))
+        let held = self.0.get(zone.as_slice())?;
+        Some(held.shared().transfer(serial).ok_or_else(|| Error::ours("the zone is not loaded yet")))
     }
 }
 

@@ -186,8 +186,8 @@ fn zones_can_be_asked_for_whole_by_their_exact_name() {
     ));
     file.check();
     let mut zones = catena_zone::ZoneMap::default();
-    zones.insert(file.name().clone(), file);
-    let held = super::Held(std::sync::Arc::new(zones));
+    zones.insert(file.name().clone(), super::Held::File(file));
+    let held = super::Sent(std::sync::Arc::new(zones));
     let query = kit.query(0, &Ask::new("example.org AXFR").tcp());
     let name = |text: &str| catena_core::name::owned(text).unwrap();
     let mut records = held.transfer(name("example.org").for_slice(), None, &query).unwrap().unwrap();
@@ -234,3 +234,5 @@ fn relative_files_are_below_root() {
     let kit = Recipe::new([root, PLUGIN], &corefile).build().ok().unwrap();
     assert_eq!(kit.ask_for("a.example.org A").answer.len(), 1);
 }
+
+mod updates;

@@ -10,8 +10,8 @@ use std::time::SystemTime;
 use catena_core::name::Zone as ZoneName;
 
 use super::load::{LoadError, load};
-use crate::SharedZone;
 use crate::zonefile::{Include, Included};
+use crate::{SharedZone, Zone};
 
 /// The most octets of one zone file, those that it includes not counted.
 pub const ZONE_FILE_OCTETS_MAX: u64 = 8 << 30;
@@ -48,35 +48,82 @@ pub enum Checked {
     Broken(LoadError),
 }
 
+/// A file that holds a zone.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) name: ZoneName,
+    pub(super) path: PathBuf,
+    /// The files that were read last, whether they made a zone or not.
+    seen: Mutex<Vec<Stamp>>,
+}
+
+/// What a source has now.
+pub(super) enum Looked {
+    /// What it had before.
+    Same,
+    Zone(Zone),
+    Unreadable(io::Error),
+    Broken(LoadError),
+}
+
+impl Source {
+    pub(super) fn new(name: ZoneName, path: PathBuf) -> Self {
+        Self { name, path, seen: Mutex::new(Vec::new()) }
+    }
+
+    /// Reads the file at the next look in any case.
+    pub(super) fn forget(&self) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Reads the file if it, or one that it includes, changed since the last look. `then` is called before anybody else can look.
+    pub(super) fn look<T>(&self, then: impl FnOnce(Looked) -> T) -> T {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if !seen.is_empty() && seen.iter().all(Stamp::is_current) {
+            return then(Looked::Same);
+        }
+        let stamps = Watching::default();
+        // Looked at first, so that a change while it is read is seen next time.
+        let own = Stamp::of(&self.path);
+        let octets = match read_file(&self.path) {
+            Ok(octets) => octets,
+            Err(error) => {
+                seen.clear();
+                return then(Looked::Unreadable(error));
+            }
+        };
+        let loaded = load(&octets, &self.path.to_string_lossy(), &self.name, &stamps);
+        *seen = own.into_iter().chain(stamps.0.into_inner()).collect();
+        then(loaded.map_or_else(Looked::Broken, Looked::Zone))
+    }
+}
+
 /// A zone and the file that it is read from.
 #[derive(Debug)]
 pub struct ZoneFile {
-    name: ZoneName,
-    path: PathBuf,
+    source: Source,
     /// Any change counts, not only one of the serial.
     by_mtime: bool,
     shared: SharedZone,
-    /// The files that were read last, whether they made a zone or not.
-    seen: Mutex<Vec<Stamp>>,
 }
 
 impl ZoneFile {
     /// A zone that is not read yet. With `by_mtime` a changed file counts whatever its serial.
     #[must_use]
     pub fn new(name: ZoneName, path: PathBuf, by_mtime: bool) -> Self {
-        Self { name, path, by_mtime, shared: SharedZone::default(), seen: Mutex::new(Vec::new()) }
+        Self { source: Source::new(name, path), by_mtime, shared: SharedZone::default() }
     }
 
     /// The zone's name.
     #[must_use]
     pub fn name(&self) -> &ZoneName {
-        &self.name
+        &self.source.name
     }
 
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.source.path
     }
 
     /// The zone as it was last read, with what changed since.
@@ -88,31 +135,17 @@ impl ZoneFile {
     /// Reads the file if it, or one that it includes, changed since the last look. A zone with the serial of the one before stays what it
     /// was (CoreDNS: plugin/file), unless any change counts.
     pub fn check(&self) -> Checked {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if !seen.is_empty() && seen.iter().all(Stamp::is_current) {
-            return Checked::Unchanged;
-        }
-        let stamps = Watching::default();
-        // Looked at first, so that a change while it is read is seen next time.
-        let own = Stamp::of(&self.path);
-        let octets = match read_file(&self.path) {
-            Ok(octets) => octets,
-            Err(error) => {
-                seen.clear();
-                return Checked::Unreadable(error);
-            }
-        };
-        let loaded = load(&octets, &self.path.to_string_lossy(), &self.name, &stamps);
-        *seen = own.into_iter().chain(stamps.0.into_inner()).collect();
-        match loaded {
-            Err(error) => Checked::Broken(error),
-            Ok(zone) if !self.by_mtime && self.serial() == Some(zone.serial()) => Checked::Unchanged,
-            Ok(zone) => {
+        self.source.look(|looked| match looked {
+            Looked::Same => Checked::Unchanged,
+            Looked::Unreadable(error) => Checked::Unreadable(error),
+            Looked::Broken(error) => Checked::Broken(error),
+            Looked::Zone(zone) if !self.by_mtime && self.serial() == Some(zone.serial()) => Checked::Unchanged,
+            Looked::Zone(zone) => {
                 let serial = zone.serial();
                 self.shared.replace(zone);
                 Checked::Loaded(serial)
             }
-        }
+        })
     }
 
     fn serial(&self) -> Option<u32> {

@@ -4,8 +4,10 @@ mod answer;
 mod file;
 mod load;
 mod map;
+mod updated;
 
 pub use answer::serve;
 pub use file::{Checked, ZONE_FILE_OCTETS_MAX, ZoneFile};
 pub use load::{LoadError, load};
 pub use map::{ZONES_MAX, ZoneMap};
+pub use updated::{Look, UpdatedZone};
