@@ -9,8 +9,9 @@ mod scan;
 
 use std::sync::Arc;
 
+use catena_core::metrics::CountedZones;
 use catena_core::prelude::*;
-use catena_core::{Outgoing, Transfer};
+use catena_core::{Outgoing, Question, Transfer};
 use catena_zone::serve;
 use domain::base::Name;
 
@@ -22,6 +23,7 @@ pub const PLUGIN: PluginDef = PluginDef::new("auto", setup);
 fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     let scanner = Arc::new(Scanner::new(config::parse(cx)?, cx.log()));
     cx.offer::<dyn Transfer>(Arc::new(Held(Arc::clone(&scanner))));
+    cx.offer::<dyn CountedZones>(Arc::new(Held(Arc::clone(&scanner))));
     let notifies = Arc::clone(&scanner);
     cx.on_linked(move |linked| {
         notifies.find_notifier(linked);
@@ -56,8 +58,14 @@ impl Plugin for Auto {
     }
 }
 
-/// The zones as `transfer` sees them.
+/// The zones as `transfer` and `prometheus` see them.
 struct Held(Arc<Scanner>);
+
+impl CountedZones for Held {
+    fn labels_of_longest(&self, question: &Question) -> Option<usize> {
+        self.0.zones.load().find(question).map(|(zone, _)| zone.labels())
+    }
+}
 
 impl Transfer for Held {
     fn transfer(

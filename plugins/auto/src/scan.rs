@@ -1,6 +1,6 @@
 //! The directory looked at: zones that came, changed and went.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -22,11 +22,14 @@ pub(crate) struct Scanner {
     pub(crate) zones: ArcSwap<ZoneMap<Arc<ZoneFile>>>,
     notifier: OnceLock<Arc<dyn Notifier>>,
     log: Log,
+    /// For what CoreDNS tells of a single zone under the name of *file*.
+    zone_log: Log,
 }
 
 impl Scanner {
     pub(crate) fn new(config: Config, log: Log) -> Self {
-        Self { config, zones: ArcSwap::default(), notifier: OnceLock::new(), log }
+        let zone_log = log.of("file");
+        Self { config, zones: ArcSwap::default(), notifier: OnceLock::new(), log, zone_log }
     }
 
     /// Remembers who tells secondaries, if the block has `transfer`.
@@ -39,12 +42,12 @@ impl Scanner {
     /// Looks at the directory and at every file in it that holds a zone.
     fn scan(&self) {
         let Some(directory) = &self.config.directory else { return };
-        let mut found = Found { zones: BTreeMap::new(), scanner: self };
-        let root = directory.canonicalize().unwrap_or_else(|_| directory.clone());
+        let mut found = Found { zones: Vec::new(), places: HashMap::new(), scanner: self };
+        let root = resolved(directory);
         let is_whole = found.walk(&root, 0);
         let before = self.zones.load_full();
         let mut after = ZoneMap::default();
-        for (_, (zone, path)) in found.zones {
+        for (zone, path) in found.zones {
             let known = before.get(zone.wire()).filter(|known| known.path() == path);
             let file = match known {
                 Some(known) => self.look_again(known),
@@ -75,7 +78,7 @@ impl Scanner {
             Checked::Loaded(serial) => {
                 match moved {
                     None => self.log.info(format_args!("Inserting zone `{zone}' from: {path}")),
-                    Some(_) => self.log.info(format_args!(
+                    Some(_) => self.zone_log.info(format_args!(
                         "Successfully reloaded zone \"{zone}\" in {:?} with {serial} SOA serial",
                         file.path()
                     )),
@@ -98,15 +101,15 @@ impl Scanner {
         match file.check() {
             Checked::Unchanged => {}
             Checked::Loaded(serial) => {
-                self.log
+                self.zone_log
                     .info(format_args!("Successfully reloaded zone \"{zone}\" in {path:?} with {serial} SOA serial"));
                 self.notify(file);
             }
             Checked::Unreadable(error) => {
                 let (shown, error) = (path.display(), error_text(&error));
-                self.log.error(format_args!("Failed to open zone \"{zone}\" in {path:?}: open {shown}: {error}"));
+                self.zone_log.error(format_args!("Failed to open zone \"{zone}\" in {path:?}: open {shown}: {error}"));
             }
-            Checked::Broken(error) => self.log.error(format_args!("Parsing zone \"{zone}\": {}", error.render())),
+            Checked::Broken(error) => self.zone_log.error(format_args!("Parsing zone \"{zone}\": {}", error.render())),
         }
         Some(Arc::clone(file))
     }
@@ -118,9 +121,19 @@ impl Scanner {
     }
 }
 
-/// The files that hold zones, by zone.
+/// A directory without links on the way. It stays relative if it was, as paths are shown in messages and `.` is the empty path.
+fn resolved(directory: &Path) -> PathBuf {
+    let Ok(whole) = directory.canonicalize() else { return directory.to_owned() };
+    let here = directory.is_relative().then(|| Path::new(".").canonicalize().ok()).flatten();
+    here.and_then(|here| whole.strip_prefix(here).map(Path::to_owned).ok()).unwrap_or(whole)
+}
+
+/// The files that hold zones.
 struct Found<'a> {
-    zones: BTreeMap<Vec<u8>, (Zone, PathBuf)>,
+    /// In the order in which they were seen.
+    zones: Vec<(Zone, PathBuf)>,
+    /// Where each zone is in it.
+    places: HashMap<Vec<u8>, usize>,
     scanner: &'a Scanner,
 }
 
@@ -129,7 +142,8 @@ impl Found<'_> {
     fn walk(&mut self, directory: &Path, depth: usize) -> bool {
         let log = &self.scanner.log;
         let mut entries = Vec::new();
-        let listed = std::fs::read_dir(directory).and_then(|listed| {
+        let place = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        let listed = std::fs::read_dir(place).and_then(|listed| {
             for entry in listed {
                 entries.push(entry?);
             }
@@ -137,7 +151,9 @@ impl Found<'_> {
         });
         if let Err(error) = listed {
             let (shown, error) = (directory.display(), error_text(&error));
-            log.warning(format_args!("error reading {shown}: open {shown}: {error}"));
+            // What Go asks first.
+            let asked = if depth == 0 { "lstat" } else { "open" };
+            log.warning(format_args!("error reading {shown}: {asked} {shown}: {error}"));
             return false;
         }
         entries.sort_by_key(std::fs::DirEntry::file_name);
@@ -147,9 +163,9 @@ impl Found<'_> {
             let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
             // Kubernetes keeps the versions of a mounted ConfigMap in such directories and links to the current one.
             if is_dir && !name.starts_with("..") && depth < DEPTH_MAX {
-                is_whole &= self.walk(&entry.path(), depth + 1);
+                is_whole &= self.walk(&directory.join(entry.file_name()), depth + 1);
             } else if !is_dir {
-                self.take(&name, entry.path());
+                self.take(&name, directory.join(entry.file_name()));
             }
         }
         is_whole
@@ -158,11 +174,14 @@ impl Found<'_> {
     /// The first file of a zone counts.
     fn take(&mut self, name: &str, path: PathBuf) {
         let Some(zone) = self.scanner.config.pattern.zone_of(name) else { return };
-        match self.zones.get(zone.wire()) {
+        match self.places.get(zone.wire()).and_then(|place| self.zones.get(*place)) {
             Some((_, first)) => self.scanner.log.warning(format_args!(
                 "Multiple zone files match origin \"{zone}\": using {first:?} instead of {path:?}"
             )),
-            None => drop(self.zones.insert(zone.wire().to_vec(), (zone, path))),
+            None => {
+                self.places.insert(zone.wire().to_vec(), self.zones.len());
+                self.zones.push((zone, path));
+            }
         }
     }
 }
@@ -196,5 +215,23 @@ impl Service for Watch {
             self.0.log.warning("No task is left to watch the directory");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn a_relative_directory_stays_relative_and_links_are_followed() {
+        assert_eq!(resolved(Path::new("src/../src/.")), Path::new("src"));
+        assert_eq!(resolved(Path::new(".")), Path::new(""));
+        assert_eq!(resolved(Path::new("/nowhere/at/all")), Path::new("/nowhere/at/all"));
+        let place = tempfile::tempdir().unwrap();
+        let place = place.path().canonicalize().unwrap();
+        std::fs::create_dir(place.join("versions")).unwrap();
+        std::os::unix::fs::symlink(place.join("versions"), place.join("current")).unwrap();
+        assert_eq!(resolved(&place.join("current")), place.join("versions"));
     }
 }
