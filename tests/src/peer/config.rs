@@ -38,8 +38,8 @@ pub enum Knob {
     Usual,
     /// BIND: one record a message.
     OneAnswer,
-    /// BIND and Knot: a catalog in the file `catalog` and its members in files of their names.
-    Catalog(&'static [&'static str]),
+    /// BIND and Knot: more zones, in files of their names.
+    Zones(&'static [&'static str]),
     /// BIND: no IXFR is given.
     NoIxfr,
 }
@@ -83,8 +83,8 @@ fn knot(folder: &Path, port: u16, role: &Role, knob: Knob) -> String {
         "    acl: peer\n    storage: {at}\n    zonefile-sync: -1\n    journal-content: changes\n    semantic-checks: off\n{zone}"
     );
     let mut zones = format!("  - domain: {ZONE}\n    file: zone\n{settings}");
-    if let Knob::Catalog(members) = knob {
-        for name in members.iter().chain(&["catalog.example"]) {
+    if let Knob::Zones(names) = knob {
+        for name in names {
             zones.push_str(&format!("  - domain: {name}\n    file: {name}\n{settings}"));
         }
     }
@@ -112,8 +112,8 @@ fn bind(folder: &Path, port: u16, role: &Role, knob: Knob) -> String {
         }
     };
     let mut zones = format!("zone \"{ZONE}\" {{ {kind} file \"zone\"; }};\n");
-    if let Knob::Catalog(members) = knob {
-        for name in members.iter().chain(&["catalog.example"]) {
+    if let Knob::Zones(names) = knob {
+        for name in names {
             zones.push_str(&format!("zone \"{name}\" {{ {kind} file \"{name}\"; }};\n"));
         }
     }

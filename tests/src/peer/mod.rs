@@ -86,6 +86,8 @@ impl Peer {
     /// # Errors
     /// The folder cannot be written, or the server does not begin to listen.
     pub fn start(kind: Kind, folder: &Path, port: u16, role: &Role, knob: Knob) -> io::Result<Self> {
+        // Where Knot keeps its journal.
+        fs::create_dir_all(folder.join("db"))?;
         fs::write(folder.join("conf"), config::text(kind, folder, port, role, knob))?;
         let program = find(kind.program()).ok_or_else(|| io::Error::other("not installed"))?;
         let mut command = Command::new(program);
@@ -103,11 +105,19 @@ impl Peer {
     /// Gives a primary another version of its zone.
     ///
     /// # Errors
-    /// The file cannot be written, or the server not told.
+    /// As [`Self::update_file`].
     pub fn update(&self, text: &str) -> io::Result<()> {
+        self.update_file("zone", text)
+    }
+
+    /// Gives a primary another version of one of its files.
+    ///
+    /// # Errors
+    /// The file cannot be written, or the server not told.
+    pub fn update_file(&self, file: &str, text: &str) -> io::Result<()> {
         let folder = self.daemon.folder();
-        fs::write(folder.join("zone.new"), text)?;
-        fs::rename(folder.join("zone.new"), folder.join("zone"))?;
+        fs::write(folder.join("new"), text)?;
+        fs::rename(folder.join("new"), folder.join(file))?;
         if self.kind == Kind::Knot {
             let knotc = find("knotc").ok_or_else(|| io::Error::other("no knotc"))?;
             let told = Command::new(knotc).args(["-c", "conf", "zone-reload"]).current_dir(folder).output()?;

@@ -8,7 +8,9 @@ pub fn zone_text(serial: u32, hosts: usize) -> String {
         "$TTL 300\n@ 3600 IN SOA ns.example.org. Admin.example.org. {serial} 3600 600 604800 60\n\
          @ NS ns\n@ NS NS{serial}.Example.NET.\nns A 192.0.2.53\n@ MX 10 Mail{serial}.Example.ORG.\n{MANY}"
     );
-    text.push_str(&format!("version TXT \"version {serial}\"\nv{serial} A 192.0.2.99\nalias CNAME V{serial}.Example.org.\n"));
+    text.push_str(&format!(
+        "version TXT \"version {serial}\"\nv{serial} A 192.0.2.99\nalias CNAME V{serial}.Example.org.\n"
+    ));
     text.push_str(&format!("_s._tcp SRV 1 2 3 Host{serial}.Example.org.\nback PTR Host{serial}.example.ORG.\n"));
     text.push_str(&format!("ttl {} A 192.0.2.98\n", 300 + serial));
     for host in 0..hosts {

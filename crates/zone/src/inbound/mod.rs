@@ -4,9 +4,11 @@
 
 mod assembly;
 mod client;
+mod fuzz;
 
 #[cfg(test)]
 mod tests;
 
 pub use assembly::{Assembly, AssemblyError, CHANGES_OCTETS_MAX, Progress, TRANSFER_MESSAGES_MAX};
 pub use client::{FetchError, Fetched, Primary, fetch, serial_of};
+pub use fuzz::fuzz_one;
