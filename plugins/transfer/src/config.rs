@@ -26,7 +26,7 @@ impl Target {
         if word == "*" {
             return Ok(Self::Everybody);
         }
-        if word.contains('/') {
+        if word.split_once('/').is_some_and(|(address, _)| parse_ip(address).is_some()) {
             let network = Cidr::parse(word).map_err(|error| words.plain_err(error.to_string()))?;
             return Ok(Self::Network(network));
         }

@@ -268,6 +268,7 @@ fn mistakes_are_told() {
     let parsing = |line: u8, text: &str| format!("plugin/transfer: Corefile:{line} - Error during parsing: {text}");
     told("transfer", &parsing(2, "'to' is required"));
     told("transfer {\n to *\n to ns.example.org\n}", "must specify an IP address: `ns.example.org'");
+    told("transfer {\n to tls://192.0.2.1\n}", "must specify an IP address: `tls'");
     told("transfer {\n to *\n from *\n}", &parsing(4, "unknown property \"from\""));
     told("transfer {\n to *\n source x\n}", &parsing(4, "invalid source address \"x\""));
     told("transfer {\n to *\n source ::1\n source ::1\n}", &parsing(5, "source already specified"));
