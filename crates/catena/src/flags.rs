@@ -85,8 +85,7 @@ pub fn usage(program: &str) -> String {
 }
 
 /// The usage of `check`, for a program of this name; without a line end.
-#[must_use]
-pub fn check_usage(program: &str) -> String {
+pub(crate) fn check_usage(program: &str) -> String {
     format!(
         "Usage of {program} check:\n  {program} check FILE|-\n    \tTell what is wrong with a Corefile or a ConfigMap manifest (-: from \
          standard input), and start nothing\n    \tExit code: 0 it would start, 1 it would not, 2 wrong command line"
