@@ -32,6 +32,12 @@ impl Updates {
         Self { watch, log, waiting: Semaphore::new(UPDATES_WAITING_MAX), turn: Arc::default() }
     }
 
+    /// Keeps every update waiting.
+    #[cfg(test)]
+    pub(crate) fn hold_turn(&self) -> Option<tokio::sync::OwnedMutexGuard<()>> {
+        Arc::clone(&self.turn).try_lock_owned().ok()
+    }
+
     /// Does what an update says to the zone of its name, which may be none.
     pub(crate) async fn serve(&self, q: &mut Query, held: Option<&Held>) -> Reply {
         let code = |q: &mut Query, rcode| Reply::from(Answer::to(q).with_rcode(rcode));

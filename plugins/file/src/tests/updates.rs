@@ -1,11 +1,17 @@
+use std::future::Future;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use catena_core::{Arrival, Finished, Intake, PluginDef, Setup, finish};
 use catena_testkit::{Ask, Kit, Recipe};
+use catena_zone::UpdatedZone;
 use catena_zone::tsig::{Algorithm, Conversation, Key, KeyRing, Verdict, verify_request};
 use domain::base::iana::Class;
 
 use super::{LAST, PLUGIN, Place, SENDER, SOA, zone};
+use crate::held::Held;
+use crate::reload::Watch;
+use crate::updates::{UPDATES_WAITING_MAX, Updates};
 
 const SECRET: &str = "NoTCJU+DMqFWywaPyxSijrDEA/eC3nK0xi3AMEZuPVk=";
 
@@ -60,11 +66,14 @@ fn adding(zone: &str, name: &str) -> Vec<u8> {
     message
 }
 
+fn signer(key: &str) -> Arc<Key> {
+    Arc::new(Key::new(key, SECRET, Algorithm::Sha256).unwrap())
+}
+
 /// The code of the reply, and whether it is signed rightly.
 fn send(kit: &Kit, mut message: Vec<u8>, key: Option<&str>) -> (u8, bool) {
     let now = kit.query(0, &Ask::new("x A")).clock().unix_seconds();
-    let sign = |key: &str| Arc::new(Key::new(key, SECRET, Algorithm::Sha256).unwrap());
-    let mut conversation = key.map(|key| Conversation::sign(sign(key), &mut message, now));
+    let mut conversation = key.map(|key| Conversation::sign(signer(key), &mut message, now));
     let mut query = kit.query(0, &Ask::new("x A"));
     let arrival = Arrival { ..query.arrival().clone() };
     let reply = match query.read(&message, arrival) {
@@ -192,4 +201,38 @@ fn one_key_more_than_may_be_is_an_error() {
     let keys = "may.key ".repeat(crate::config::UPDATE_KEYS_MAX);
     let text = wrong(&place, &format!("file DIR/db {{\n update key {keys} more.key\n }}"));
     assert!(text.ends_with("more than 1000 keys"), "{text}");
+}
+
+/// An update that is signed and was found to be.
+fn signed_query(kit: &Kit) -> catena_core::Query {
+    let mut query = kit.query(0, &Ask::new("x A"));
+    let (mut message, now) = (adding("example.org", "new.example.org"), query.clock().unix_seconds());
+    let _ = Conversation::sign(signer("may.key"), &mut message, now);
+    let arrival = Arrival { ..query.arrival().clone() };
+    assert_eq!(query.read(&message, arrival), Intake::Serve);
+    let Verdict::Good(seal) = verify_request(query.request(), |_| Some(signer("may.key")), now) else { panic!() };
+    query.set_seal(Box::new(seal));
+    query
+}
+
+#[test]
+fn one_update_more_than_may_wait_fails() {
+    let place = zone("");
+    let kit = kit(&place, "update key may.key");
+    let sink: Arc<dyn catena_core::LogSink> = Arc::<catena_testkit::FakeLog>::clone(&kit.log);
+    let log = catena_core::Log::new(sink);
+    let updates = Updates::new(Arc::new(Watch::new(Vec::new(), log.clone())), log);
+    let name = catena_core::name::owned("may.key").unwrap();
+    let at = catena_core::Diagnostic::error("");
+    let example = catena_core::Zone::parse("example.org").unwrap();
+    let updated = UpdatedZone::new(example, place.path("db"), place.path("other"));
+    let held = Held::Updated { zone: Arc::new(updated), keys: vec![(name, at)].into() };
+    let _turn = updates.hold_turn();
+    let mut queries: Vec<_> = (0..=UPDATES_WAITING_MAX).map(|_| signed_query(&kit)).collect();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut waiting: Vec<_> = queries.iter_mut().map(|query| Box::pin(updates.serve(query, Some(&held)))).collect();
+    let mut last = waiting.pop().unwrap();
+    assert!(waiting.iter_mut().all(|one| one.as_mut().poll(&mut cx).is_pending()));
+    let Poll::Ready(reply) = last.as_mut().poll(&mut cx) else { panic!("it waits") };
+    assert_eq!(reply.error.unwrap().to_string(), "more than 256 updates wait");
 }

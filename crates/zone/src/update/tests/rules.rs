@@ -1,7 +1,7 @@
 use catena_core::{Class, Rcode, Rtype};
 
 use super::{ZONE, changed, message, step, update, zone_of};
-use crate::update::{Update, apply};
+use crate::update::{STEP_OCTETS_MAX, Update, apply};
 
 fn code(lines: &str) -> Rcode {
     step(&zone_of(ZONE), lines).err().unwrap_or(Rcode::NOERROR)
@@ -221,4 +221,26 @@ fn the_step_is_what_the_two_versions_differ_in() {
     };
     assert_eq!(sorted(&step.removed), sorted(&between.removed));
     assert_eq!(sorted(&step.added), sorted(&between.added));
+}
+
+#[test]
+fn a_step_that_the_journal_in_memory_cannot_hold_is_refused() {
+    let text: Vec<u8> = (0..250).flat_map(|_| [&[255][..], &[b'x'; 255]].concat()).collect();
+    let zone_with = |count: usize| {
+        let mut builder = crate::Builder::new(&super::wire("@"));
+        for record in zone_of(ZONE).records() {
+            builder.push(record).unwrap();
+        }
+        for number in 0..u32::try_from(count).unwrap() {
+            let rdata = [&text[..], &[4], &number.to_be_bytes()].concat();
+            let owner = super::wire("big");
+            let record =
+                crate::RecordRef { owner: &owner, rtype: Rtype::TXT, class: Class::IN, ttl: 60, rdata: &rdata };
+            builder.push(record).unwrap();
+        }
+        builder.finish().unwrap()
+    };
+    let fits = STEP_OCTETS_MAX / (text.len() + 40);
+    assert!(step(&zone_with(fits), "del big").unwrap().unwrap().octets_len() <= STEP_OCTETS_MAX);
+    assert_eq!(step(&zone_with(fits + 1), "del big").unwrap_err(), Rcode::REFUSED);
 }

@@ -171,7 +171,11 @@ fn updates_at_the_same_time_come_one_after_the_other() {
     let threads: Vec<_> = (0..4)
         .map(|thread| {
             let zone = Arc::clone(&zone);
-            std::thread::spawn(move || (0..10).for_each(|at| drop(add(&zone, &format!("n{thread}-{at}")))))
+            std::thread::spawn(move || {
+                for at in 0..10 {
+                    add(&zone, &format!("n{thread}-{at}"));
+                }
+            })
         })
         .collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
