@@ -5,6 +5,7 @@ use std::sync::Arc;
 use catena_core::SECTIONS;
 use catena_core::classify::{Kind, classify};
 use catena_core::prelude::*;
+use domain::base::Name;
 
 use crate::lies;
 use crate::signer::{Session, Signer, form};
@@ -15,13 +16,40 @@ pub(crate) async fn sign(answer: &mut Answer, q: &Query, zones: &SignedZones, si
     let mut session = signer.session(q);
     match classify(answer, q.qtype(), q.clock().unix_seconds()) {
         Kind::Delegation => delegation(answer, zones, &mut session).await,
-        Kind::NameError | Kind::NoData => denial(answer, q, zones, &mut session).await,
-        _ => {
-            for section in SECTIONS {
-                sign_section(answer, section, zones, &mut session).await;
-            }
+        Kind::NameError | Kind::NoData => {
+            denial(answer, q.name().as_slice(), q.qtype(), zones, &mut session).await;
+        }
+        _ => sections(answer, q, zones, &mut session).await,
+    }
+}
+
+/// Signs what is there, and denies the end of a chain of CNAME records that leads to nothing.
+async fn sections(answer: &mut Answer, q: &Query, zones: &SignedZones, session: &mut Session<'_>) {
+    let is_denied = match dead_end(answer, q) {
+        Some(name) => denial(answer, &name, q.qtype(), zones, session).await,
+        None => false,
+    };
+    for section in SECTIONS {
+        if !(is_denied && section == Section::Authority) {
+            sign_section(answer, section, zones, session).await;
         }
     }
+}
+
+/// The name at the end of the answer's chain of CNAME records, if the answer has nothing of that name.
+fn dead_end(answer: &Answer, q: &Query) -> Option<Vec<u8>> {
+    if matches!(q.qtype(), Rtype::CNAME | Rtype::ANY) {
+        return None;
+    }
+    let records = || answer.records(Section::Answer).filter(|record| record.rtype() != Rtype::RRSIG);
+    let mut end = q.name();
+    // Each step takes one record, so that a circle ends.
+    for _ in records() {
+        let Some(found) = records().find(|record| record.owner() == end) else { break };
+        end = Some(found).filter(|record| record.rtype() == Rtype::CNAME)?.target()?;
+    }
+    let is_there = records().any(|record| record.owner() == end);
+    (!is_there && end != q.name()).then(|| end.as_slice().to_vec())
 }
 
 /// A set that is being signed: where its signatures go.
@@ -88,31 +116,38 @@ async fn sign_set(
     !rrsigs.is_empty()
 }
 
-/// Denies with a made-up NSEC record, so that the name exists: NOERROR. Left alone is what is not the denial of a signed zone: one
-/// without a SOA record, or with more than that.
-async fn denial(answer: &mut Answer, q: &Query, zones: &SignedZones, session: &mut Session<'_>) {
-    let [soa] = answer.entries(Section::Authority) else { return };
+/// Denies a type of a name with a made-up NSEC record, so that the name exists: NOERROR. Left alone is what is not the denial of a signed
+/// zone: one without a SOA record, or with more than that. Says whether it was done.
+async fn denial(
+    answer: &mut Answer,
+    name: &[u8],
+    qtype: Rtype,
+    zones: &SignedZones,
+    session: &mut Session<'_>,
+) -> bool {
+    let [soa] = answer.entries(Section::Authority) else { return false };
     let soa = answer.record(soa);
-    let Some(zone) = zones.of_set(soa.owner_wire(), soa.rtype()) else { return };
-    if soa.rtype() != Rtype::SOA || !zone.zone.holds(q.lower().as_slice(), q.question().labels()) {
-        return;
+    let Some(zone) = zones.of_set(soa.owner_wire(), soa.rtype()) else { return false };
+    let is_within = Name::from_slice(name).is_ok_and(|name| zone.zone.holds_name(name));
+    if soa.rtype() != Rtype::SOA || !is_within {
+        return false;
     }
-    let name = q.name().as_slice();
     let place = Place { owner: name.to_vec(), class: soa.class(), ttl: soa.ttl() };
-    let Some(nsec) = lies::denial(name, q.qtype(), zone) else { return };
-    let Some(rrsigs) = sign_nsec(&place, &nsec, zone, session).await else { return };
-    let section = if q.qtype() == Rtype::NSEC {
+    let Some(nsec) = lies::denial(name, qtype, zone) else { return false };
+    let Some(rrsigs) = sign_nsec(&place, &nsec, zone, session).await else { return false };
+    let section = if qtype == Rtype::NSEC && answer.count(Section::Answer) == 0 {
         // The record is what was asked for.
         answer.entries_mut(Section::Authority).clear();
         Section::Answer
     } else if sign_set(answer, Section::Authority, &[0], zones, session).await {
         Section::Authority
     } else {
-        return;
+        return false;
     };
     place.push_signatures(answer, section, &rrsigs);
     place.push(answer, section, Rtype::NSEC, &nsec);
     answer.rcode = Rcode::NOERROR;
+    true
 }
 
 /// Signs the DS records of a cut, or denies them.
