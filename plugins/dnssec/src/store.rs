@@ -108,12 +108,12 @@ impl Store {
 
     /// Throws away the signatures that hold no longer for long enough.
     pub(crate) fn sweep(&self, now: u32) {
-        let stays = |_: &Box<[u8]>, cell: &mut Cell| cell.get().is_none_or(|signed| signed.is_fresh(now));
+        let stays = |cell: &Cell| cell.get().is_none_or(|signed| signed.is_fresh(now));
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             let before = shard.young.len() + shard.old.len();
-            shard.young.retain(stays);
-            shard.old.retain(stays);
+            shard.young.retain(|_, cell| stays(cell));
+            shard.old.retain(|_, cell| stays(cell));
             let gone = before - shard.young.len() - shard.old.len();
             self.len.fetch_sub(gone, Ordering::Relaxed);
         }
