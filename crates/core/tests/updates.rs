@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use catena_core::{
-    Answer, Arrival, Fixed, Intake, Next, Plugin, PluginDef, Query, Rcode, Reply, Setup, Transport, UPDATE_ADDITIONAL_MAX,
-    UPDATE_RECORDS_MAX, async_trait, finish,
+    Answer, Arrival, Fixed, Intake, Next, Plugin, PluginDef, Query, Rcode, Reply, Setup, Transport,
+    UPDATE_ADDITIONAL_MAX, UPDATE_RECORDS_MAX, async_trait, finish,
 };
 use catena_testkit::{Ask, Kit, Recipe};
 

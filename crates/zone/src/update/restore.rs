@@ -124,8 +124,10 @@ type Key = (Vec<u8>, Rtype, Vec<u8>);
 struct Net {
     /// Records of the base that go.
     removed: HashSet<Key>,
-    /// Records that come.
-    added: HashMap<Key, RecordBuf>,
+    /// Records that come, each with a number that tells their order.
+    added: HashMap<Key, (usize, RecordBuf)>,
+    /// How many came so far.
+    count: usize,
     soa: Option<RecordBuf>,
     serial: u32,
 }
@@ -143,7 +145,8 @@ impl Net {
             if record.rtype == Rtype::SOA {
                 self.soa = Some(record.into());
             } else {
-                self.added.insert(key(record), record.into());
+                self.added.insert(key(record), (self.count, record.into()));
+                self.count += 1;
             }
         }
     }
@@ -155,7 +158,10 @@ impl Net {
         for (owner, rtype, rdata) in &self.removed {
             removed.push(RecordRef { owner, rtype: *rtype, class, ttl: 0, rdata });
         }
-        self.soa.iter().chain(self.added.values()).for_each(|record| added.push(record.as_ref()));
+        self.soa.iter().for_each(|soa| added.push(soa.as_ref()));
+        let mut come: Vec<_> = self.added.values().collect();
+        come.sort_unstable_by_key(|(number, _)| *number);
+        come.iter().for_each(|(_, record)| added.push(record.as_ref()));
         Difference { from: base.serial(), to: self.serial, removed, added }.apply(base)
     }
 }

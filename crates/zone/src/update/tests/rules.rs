@@ -240,7 +240,9 @@ fn a_step_that_the_journal_in_memory_cannot_hold_is_refused() {
         }
         builder.finish().unwrap()
     };
-    let fits = STEP_OCTETS_MAX / (text.len() + 40);
-    assert!(step(&zone_with(fits), "del big").unwrap().unwrap().octets_len() <= STEP_OCTETS_MAX);
-    assert_eq!(step(&zone_with(fits + 1), "del big").unwrap_err(), Rcode::REFUSED);
+    let octets = |count: usize| step(&zone_with(count), "del big").map(|step| step.unwrap().octets_len());
+    let (one, two) = (octets(1).unwrap(), octets(2).unwrap());
+    let fits = 1 + (STEP_OCTETS_MAX - one) / (two - one);
+    assert!(octets(fits).unwrap() <= STEP_OCTETS_MAX);
+    assert_eq!(octets(fits + 1), Err(Rcode::REFUSED));
 }
