@@ -14,7 +14,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use catena_core::{Answer, Arrival, Intake, PluginDef, Protocol, Query, Rtype, Section, Transport, finish};
+use catena_core::{Answer, Arrival, Intake, PluginDef, Protocol, Rtype, Section, Transport, finish};
 use catena_testkit::{Ask, Kit, Recipe};
 
 /// The names of zone and cluster.
