@@ -34,12 +34,10 @@ fn main() {
     let count = args.get(2).and_then(|text| text.parse().ok()).expect("paths NAME COUNT");
     match args[1].as_str() {
         "read" => read(count),
-        "kubeadm-hit" => walk(
-            &kit(KUBEADM, "errors\nprometheus 127.0.0.1:0\nloadbalance\ncache 30\nfile /zone example.test"),
-            &zone_name,
-            count,
-        ),
-        "zone" => walk(&kit([catena_plugin_file::PLUGIN], "file /zone example.test"), &zone_name, count),
+        "kubeadm-hit" => {
+            walk(&kit(KUBEADM, "errors\nprometheus 127.0.0.1:0\nloadbalance\ncache 30\nfile /zone"), &zone_name, count)
+        }
+        "zone" => walk(&kit([catena_plugin_file::PLUGIN], "file /zone"), &zone_name, count),
         "kubernetes" => kubernetes(count),
         "finish" => write(count),
         other => panic!("no path `{other}`"),
@@ -57,8 +55,13 @@ fn kit(plugins: impl IntoIterator<Item = PluginDef>, body: &str) -> Kit {
     for number in 0..NAMES {
         writeln!(zone, "n{number:04} IN A 10.0.{}.{}", number >> 8, number & 255).unwrap();
     }
-    let recipe = Recipe::new(plugins, &format!(". {{\n{body}\n}}\n")).file("/zone", &zone);
-    recipe.build().unwrap_or_else(|faults| panic!("{}", faults.into_iter().map(|(_, text)| text).collect::<String>()))
+    // Zone files are read from the disk, and once.
+    let path = std::env::temp_dir().join(format!("catena-paths-{}.zone", std::process::id()));
+    std::fs::write(&path, &zone).unwrap();
+    let body = body.replace("/zone", &format!("{} example.test {{\nreload 0\n}}", path.display()));
+    let built = Recipe::new(plugins, &format!(". {{\n{body}\n}}\n")).build();
+    std::fs::remove_file(&path).unwrap();
+    built.unwrap_or_else(|faults| panic!("{}", faults.into_iter().map(|(_, text)| text).collect::<String>()))
 }
 
 fn arrival(kit: &Kit, ask: &Ask) -> Arrival {
@@ -79,7 +82,7 @@ fn ask(name: &str) -> Ask {
 
 /// A message becomes a query.
 fn read(count: usize) {
-    let kit = kit([catena_plugin_file::PLUGIN], "file /zone example.test");
+    let kit = kit([catena_plugin_file::PLUGIN], "file /zone");
     let ask = ask("n0001.example.test");
     let (message, arrival) = (ask.message(), arrival(&kit, &ask));
     let mut query = kit.query(0, &ask);
@@ -106,7 +109,7 @@ fn walk(kit: &Kit, name: &dyn Fn(usize) -> String, count: usize) {
 
 /// An answer that is there becomes octets.
 fn write(count: usize) {
-    let kit = kit([catena_plugin_file::PLUGIN], "file /zone example.test");
+    let kit = kit([catena_plugin_file::PLUGIN], "file /zone");
     let mut query = kit.query(0, &ask("n0001.example.test"));
     let mut out = Vec::new();
     for _ in 0..count {

@@ -12,7 +12,7 @@ const PATHS: [&str; 5] = ["read", "finish", "kubeadm-hit", "zone", "kubernetes"]
 /// How often a path is walked: what both counts have in common is the start of the program.
 const COUNTS: (u64, u64) = (2_000, 6_000);
 /// How much more a path may take than the file says, in hundredths.
-const MORE_PERCENT_MAX: f64 = 3.0;
+const MORE_PERCENT_MAX: u64 = 3;
 
 /// Counts, and compares with the file or writes it.
 pub(crate) fn run(root: &Path, options: &[&str]) -> Result<String, String> {
@@ -75,7 +75,7 @@ fn compare(kept: &str, found: &[(&str, u64)]) -> Result<String, String> {
         };
         #[allow(clippy::cast_precision_loss)]
         let percent = (*count as f64 / before as f64 - 1.0) * 100.0;
-        is_worse |= percent > MORE_PERCENT_MAX;
+        is_worse |= count * 100 > before * (100 + MORE_PERCENT_MAX);
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{path:12} {before:6} -> {count:6} ({percent:+.1} %)");
     }

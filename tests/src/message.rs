@@ -256,6 +256,18 @@ fn record_text(record: &ParsedRecord<'_, &[u8]>) -> Option<String> {
     Some(format!("{name} {ttl} {class} {kind} {}", rdata_text(record)?))
 }
 
+/// A key as recordings have it.
+fn key_text(flags: u16, protocol: u8, algorithm: domain::base::iana::SecurityAlgorithm, key: &[u8]) -> String {
+    format!("{flags} {protocol} {} {}", algorithm.to_int(), base64_text(key))
+}
+
+/// Base 64 in pieces of 32 letters, as recordings have it.
+fn base64_text(octets: &[u8]) -> String {
+    let text = domain::utils::base64::encode_string(octets);
+    let pieces: Vec<&str> = (0..text.len()).step_by(32).map(|at| &text[at..text.len().min(at + 32)]).collect();
+    pieces.join(" ")
+}
+
 /// A signature with its times as dates (RFC 4034, section 3.2).
 fn rrsig_text(data: &domain::rdata::Rrsig<impl AsRef<[u8]>, impl ToName>) -> String {
     format!(
@@ -268,7 +280,7 @@ fn rrsig_text(data: &domain::rdata::Rrsig<impl AsRef<[u8]>, impl ToName>) -> Str
         date_text(data.inception().into_int()),
         data.key_tag(),
         name_text(data.signer_name()),
-        domain::utils::base64::encode_string(data.signature().as_ref()),
+        base64_text(data.signature().as_ref()),
     )
 }
 
@@ -299,6 +311,8 @@ fn rdata_text(record: &ParsedRecord<'_, &[u8]>) -> Option<String> {
         AllRecordData::Dname(data) => name_text(data.dname()),
         AllRecordData::Mx(data) => format!("{} {}", data.preference(), name_text(data.exchange())),
         AllRecordData::Rrsig(data) => rrsig_text(data),
+        AllRecordData::Dnskey(data) => key_text(data.flags(), data.protocol(), data.algorithm(), data.public_key()),
+        AllRecordData::Cdnskey(data) => key_text(data.flags(), data.protocol(), data.algorithm(), data.public_key()),
         AllRecordData::Srv(data) => {
             format!("{} {} {} {}", data.priority(), data.weight(), data.port(), name_text(data.target()))
         }

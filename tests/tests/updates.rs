@@ -1,6 +1,13 @@
 //! Dynamic updates of the real server: what it confirmed is there after it was killed, and `nsupdate` gets on with it.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_macros)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::disallowed_macros
+)]
 
 use std::fs;
 use std::io::{self, Read, Write};
