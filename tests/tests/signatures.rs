@@ -1,6 +1,6 @@
 //! What *sign* and *dnssec* sign holds for the programs that others check signatures with: `ldns-verify-zone`, `dnssec-verify`, `delv` and `kdig`.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::disallowed_macros, clippy::disallowed_methods)]
 
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
