@@ -1,17 +1,18 @@
-//! Chores of the workspace: `cargo xtask tidy`, `cargo xtask differences`, `cargo xtask new-plugin NAME`.
+//! Chores of the workspace: `cargo xtask tidy`, `cargo xtask differences`, `cargo xtask new-plugin NAME`, `cargo xtask bench ARGS...`.
 
 mod differences;
 mod new_plugin;
 mod tidy;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: cargo xtask tidy | differences | new-plugin NAME
+const USAGE: &str = "usage: cargo xtask tidy | differences | new-plugin NAME | bench ARGS...
 
   tidy             checks dependency rules, plugin folders, where `unsafe` is, and that generated documents are fresh
   differences      writes docs/coredns-differences.md anew from the plugins' READMEs and the recorded cases
-  new-plugin NAME  makes plugins/NAME and its line in crates/stock";
+  new-plugin NAME  makes plugins/NAME and its line in crates/stock
+  bench ARGS...    makes the release build and runs catena-bench: `bench cluster`, `bench run`, `bench instructions`";
 
 #[allow(clippy::disallowed_macros)]
 fn main() -> ExitCode {
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root),
         ["differences"] => differences::write(&root),
         ["new-plugin", name] => new_plugin::run(&root, name),
+        ["bench", ref args @ ..] => bench(&root, args),
         _ => Err(vec![USAGE.to_owned()]),
     };
     match done {
@@ -36,6 +38,22 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Makes the release build and measures it.
+fn bench(root: &Path, args: &[&str]) -> Outcome {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let run = |words: &[&str]| -> Result<(), Vec<String>> {
+        let status = Command::new(&cargo).args(words).current_dir(root).status();
+        match status {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(vec![format!("cargo {}: {status}", words.join(" "))]),
+            Err(error) => Err(vec![format!("cargo: {error}")]),
+        }
+    };
+    run(&["build", "--release", "-p", "catena", "-p", "catena-bench", "--bins", "--example", "paths"])?;
+    run(&[&["run", "--quiet", "--release", "-p", "catena-bench", "--bin", "catena-bench", "--"], args].concat())?;
+    Ok(String::new())
 }
 
 /// What a chore says in the end, or everything that is wrong.
