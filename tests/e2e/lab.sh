@@ -28,6 +28,7 @@ cleanup() {
 trap cleanup EXIT
 
 ip netns add "$name"
+# In the background, programs are started without it: the number kept is then theirs and not that of a shell.
 inside() { ip netns exec "$name" "$@"; }
 inside ip link set lo up
 # The addresses of the DNS service, of the Service nginx and of its pod all are this host's.
@@ -66,7 +67,7 @@ ns1  IN A   127.0.0.1
 www  IN A   10.96.0.80
 big  IN TXT "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 ZONE
-inside nsd -d -c "$work/nsd.conf" >"$work/nsd.log" 2>&1 & pids+=($!)
+ip netns exec "$name" nsd -d -c "$work/nsd.conf" >"$work/nsd.log" 2>&1 & pids+=($!)
 
 mkdir -p "$work/www"
 echo "hello from nginx" >"$work/www/index.html"
@@ -81,7 +82,7 @@ http {
 }
 CONF
 chmod -R a+rX "$work"
-inside nginx -c "$work/nginx.conf" & pids+=($!)
+ip netns exec "$name" nginx -c "$work/nginx.conf" & pids+=($!)
 
 cat >"$work/Corefile" <<CONF
 .:53 {
@@ -105,7 +106,7 @@ cat >"$work/Corefile" <<CONF
     loadbalance
 }
 CONF
-inside "$catena" -conf "$work/Corefile" >"$work/catena.log" 2>&1 & pids+=($!)
+ip netns exec "$name" "$catena" -conf "$work/Corefile" >"$work/catena.log" 2>&1 & pids+=($!)
 
 failed=0 passed=0
 for _ in $(seq 100); do
