@@ -118,7 +118,8 @@ pub fn raw_record(message: &[u8], at: usize) -> Result<RawRecord, Malformed> {
 
 /// How the rdata of a type is built, as far as names in it are concerned: octets before the first name, how many names.
 /// Everything after the last name is opaque. Types that may hold compressed names only (RFC 3597 section 4).
-const fn names_in(rtype: Rtype) -> Option<(usize, usize)> {
+#[must_use]
+pub const fn names_in(rtype: Rtype) -> Option<(usize, usize)> {
     Some(match rtype {
         Rtype::NS
         | Rtype::MD

@@ -168,6 +168,19 @@ impl Cidr {
         Self::read(text).ok_or_else(|| CidrError(text.to_owned()))
     }
 
+    /// Reads a network, or an address alone, which is a network of one.
+    ///
+    /// # Errors
+    /// A message that names the text.
+    pub fn parse_network(text: &str) -> Result<Self, String> {
+        let whole = match text.parse::<IpAddr>() {
+            Ok(ip) if ip.is_ipv4() => format!("{text}/32"),
+            Ok(_) => format!("{text}/128"),
+            Err(_) => text.to_owned(),
+        };
+        Self::parse(&whole).map_err(|error| format!("invalid network {text:?}: {error}"))
+    }
+
     fn read(text: &str) -> Option<Self> {
         let (address, length) = text.split_once('/')?;
         let written: IpAddr = address.parse().ok()?;

@@ -163,7 +163,7 @@ fn property(words: &mut Cursor<'_>, policy: &mut Policy, cx: &Setup<'_>) -> Resu
         "reload" => policy.reload = reload(words)?,
         "net" => {
             for text in some_args(words)? {
-                policy.nets.push(network(text).map_err(|error| words.err(error))?);
+                policy.nets.push(Cidr::parse_network(text).map_err(|error| words.err(error))?);
             }
         }
         _ => return Err(words.unknown_property(&PROPERTIES)),
@@ -274,14 +274,4 @@ fn reload(words: &mut Cursor<'_>) -> Result<Option<Duration>, Diagnostic> {
     let span = GoDuration::parse(text).ok().and_then(GoDuration::to_std);
     let span = span.ok_or_else(|| words.err(format!("invalid duration for reload '{text}'")))?;
     Ok(Some(span).filter(|span| !span.is_zero()))
-}
-
-/// A network; an address alone is a network of one.
-fn network(text: &str) -> Result<Cidr, String> {
-    let whole = match text.parse::<IpAddr>() {
-        Ok(ip) if ip.is_ipv4() => format!("{text}/32"),
-        Ok(_) => format!("{text}/128"),
-        Err(_) => text.to_owned(),
-    };
-    Cidr::parse(&whole).map_err(|error| format!("invalid network {text:?}: {error}"))
 }

@@ -114,7 +114,7 @@ fn rule(words: &mut Cursor<'_>, block: &Zones) -> Result<Rule, Diagnostic> {
                     return Err(words.arg_err());
                 }
                 for net in nets {
-                    rule.nets.push(network(net).map_err(|error| words.err(error))?);
+                    rule.nets.push(Cidr::parse_network(net).map_err(|error| words.err(error))?);
                 }
             }
             _ => return Err(words.unknown_property(&PROPERTIES)),
@@ -163,14 +163,4 @@ fn subnet(words: &Cursor<'_>, text: &str) -> Result<Subnet, Diagnostic> {
         return Ok(subnet);
     }
     Err(words.err(format!("invalid network {text:?}: bits are set behind the first {bits}; {subnet} has none")))
-}
-
-/// A network; an address alone is a network of one.
-fn network(text: &str) -> Result<Cidr, String> {
-    let whole = match text.parse::<IpAddr>() {
-        Ok(ip) if ip.is_ipv4() => format!("{text}/32"),
-        Ok(_) => format!("{text}/128"),
-        Err(_) => text.to_owned(),
-    };
-    Cidr::parse(&whole).map_err(|error| format!("invalid network {text:?}: {error}"))
 }

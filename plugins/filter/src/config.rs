@@ -64,7 +64,7 @@ fn rule(words: &mut Cursor<'_>, block: &Zones) -> Result<Rule, Diagnostic> {
                     return Err(words.arg_err());
                 }
                 for word in nets {
-                    rule.nets.push(network(&word.text).map_err(|error| words.err(error))?);
+                    rule.nets.push(Cidr::parse_network(&word.text).map_err(|error| words.err(error))?);
                 }
             }
             "one_of_two" => {
@@ -87,16 +87,6 @@ fn some_zones(words: &mut Cursor<'_>) -> Result<Zones, Diagnostic> {
     }
     let zones = Zones::from_args(args.iter().copied());
     if zones.is_empty() { Err(words.err(format!("no valid zone: {}", args.join(" ")))) } else { Ok(zones) }
-}
-
-/// A network; an address alone is a network of one.
-fn network(text: &str) -> Result<Cidr, String> {
-    let whole = match text.parse::<std::net::IpAddr>() {
-        Ok(ip) if ip.is_ipv4() => format!("{text}/32"),
-        Ok(_) => format!("{text}/128"),
-        Err(_) => text.to_owned(),
-    };
-    Cidr::parse(&whole).map_err(|error| format!("invalid network {text:?}: {error}"))
 }
 
 /// A type that names can go without. Meta types are none (RFC 6895 section 3.1), and no zone goes without its SOA.

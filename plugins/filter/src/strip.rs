@@ -1,6 +1,7 @@
 //! What is taken out of a message.
 
 use catena_core::prelude::*;
+use catena_core::wire;
 use domain::base::Name;
 
 /// Keys of service parameters (RFC 9460 section 14.3.2).
@@ -65,7 +66,7 @@ fn strip_hints(answer: &mut Answer, v4: bool, v6: bool) -> usize {
 /// A parameter that is gone cannot be mandatory (RFC 9460 section 8), so it leaves that list, and an empty list leaves the record.
 fn without_hints(rdata: &[u8], gone: impl Fn(u16) -> bool) -> Option<Vec<u8>> {
     // Priority, target name, parameters.
-    let (head, mut rest) = rdata.split_at_checked(2 + name_len(rdata.get(2..)?)?)?;
+    let (head, mut rest) = rdata.split_at_checked(wire::skip_name(rdata, 2).ok()?)?;
     let mut kept = head.to_vec();
     let mut found = false;
     while !rest.is_empty() {
@@ -95,18 +96,6 @@ fn without_hints(rdata: &[u8], gone: impl Fn(u16) -> bool) -> Option<Vec<u8>> {
 
 fn word(octets: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(*octets.get(at..)?.first_chunk()?))
-}
-
-/// The length of the uncompressed name at the start, octets.
-fn name_len(octets: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        let len = usize::from(*octets.get(at)?);
-        at += 1 + len;
-        if len == 0 {
-            return Some(at);
-        }
-    }
 }
 
 /// Keeps of the answer what leads to another name, with its signatures, and nothing of the additional section.

@@ -121,7 +121,7 @@ fn property_of(words: &mut Cursor<'_>, property: &str, config: &mut Config) -> R
                 return Err(words.arg_err());
             }
             for net in nets {
-                config.exempt.push(network(net).map_err(|error| words.err(error))?);
+                config.exempt.push(Cidr::parse_network(net).map_err(|error| words.err(error))?);
             }
         }
         _ => {
@@ -137,14 +137,4 @@ fn number(words: &mut Cursor<'_>, min: u32, max: u32) -> Result<u32, Diagnostic>
     let text = words.one_arg()?;
     let found = text.parse().ok().filter(|number| (min..=max).contains(number));
     found.ok_or_else(|| words.err(format!("{property} is a number from {min} to {max}, not {text:?}")))
-}
-
-/// A network; an address alone is a network of one.
-fn network(text: &str) -> Result<Cidr, String> {
-    let whole = match text.parse::<std::net::IpAddr>() {
-        Ok(ip) if ip.is_ipv4() => format!("{text}/32"),
-        Ok(_) => format!("{text}/128"),
-        Err(_) => text.to_owned(),
-    };
-    Cidr::parse(&whole).map_err(|error| format!("invalid network {text:?}: {error}"))
 }

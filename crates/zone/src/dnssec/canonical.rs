@@ -1,6 +1,6 @@
 //! RRsets in canonical form and order (RFC 4034 sections 6.2 and 6.3).
 
-use catena_core::{Class, LabelStarts, Rtype};
+use catena_core::{Class, LabelStarts, Rtype, wire};
 
 /// An RRset as signatures cover it: the owner in lower case, the names in the rdata of old types too, records in order, none twice, each with
 /// the original TTL.
@@ -74,25 +74,8 @@ fn signed_labels(owner: &[u8]) -> u8 {
 
 /// Where the names are that become lower case: the octets before the first one, and how many they are. The types of RFC 4034 section 6.2 as
 /// RFC 6840 section 5.1 corrects them: not NSEC, and HINFO has no names.
-const fn names_in(rtype: Rtype) -> Option<(usize, usize)> {
-    Some(match rtype {
-        Rtype::NS
-        | Rtype::MD
-        | Rtype::MF
-        | Rtype::CNAME
-        | Rtype::MB
-        | Rtype::MG
-        | Rtype::MR
-        | Rtype::PTR
-        | Rtype::DNAME
-        | Rtype::NXT => (0, 1),
-        Rtype::SOA | Rtype::MINFO | Rtype::RP => (0, 2),
-        Rtype::MX | Rtype::AFSDB | Rtype::RT | Rtype::KX => (2, 1),
-        Rtype::PX => (2, 2),
-        Rtype::SRV => (6, 1),
-        Rtype::RRSIG | Rtype::SIG => (18, 1),
-        _ => return None,
-    })
+fn names_in(rtype: Rtype) -> Option<(usize, usize)> {
+    if rtype == Rtype::NSEC { None } else { wire::names_in(rtype) }
 }
 
 /// Rdata with its names in lower case, of the types that say so.

@@ -28,11 +28,9 @@ pub fn verify_request(message: &[u8], key_of: impl Fn(&[u8]) -> Option<Arc<Key>>
         Err(_) => return Verdict::Malformed,
     };
     let mut answer = TsigRecord::unsigned(&record.key_name, &record.algorithm, 0, record.original_id);
-    answer.fudge = record.fudge;
     let mut refuse = |error| {
         answer.error = error;
         // Nothing here is secret between the two: no MAC, no time.
-        answer.fudge = super::record::FUDGE_SECONDS;
         Verdict::Bad(error, ReplySeal { record: answer.clone(), signer: None })
     };
     let Some(key) = key_of(&record.key_name) else { return refuse(TsigError::BadKey) };
@@ -41,7 +39,6 @@ pub fn verify_request(message: &[u8], key_of: impl Fn(&[u8]) -> Option<Arc<Key>>
     if !is_signed(&key, algorithm, &[], &stripped(message, start, record.original_id), &record) {
         return refuse(TsigError::BadSig);
     }
-    answer.fudge = super::record::FUDGE_SECONDS;
     answer.time = now;
     let is_timely = is_timely(&record, now);
     if !is_timely {
@@ -99,13 +96,10 @@ impl Seal for ReplySeal {
     fn seal(&mut self, message: &mut Vec<u8>) {
         if let Some(signer) = &mut self.signer {
             let variables = if signer.is_first { self.record.variables() } else { self.record.timers() };
-            let mut signed = std::mem::take(message);
-            // The id is the one that the client gave; the reply has it already unless something changed it on the way.
-            let mac = signer.key.mac(signer.algorithm, &[&prior(&signer.prior_mac), &signed, &variables]);
+            let mac = signer.key.mac(signer.algorithm, &[&prior(&signer.prior_mac), message, &variables]);
             self.record.mac.clone_from(&mac);
             signer.prior_mac = mac;
             signer.is_first = false;
-            std::mem::swap(message, &mut signed);
         }
         self.record.append_to(message);
     }
