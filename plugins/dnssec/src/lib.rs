@@ -5,7 +5,7 @@
 //! anything else --next--> reply --reply--> which sets to sign, which NSEC record to make up --signer--> signatures, kept in the store
 //! ```
 //!
-//! `config` reads the directive, `zones` knows whose keys sign what, `lies` makes NSEC records.
+//! `config` reads the directive, `zones` knows whose keys sign what, `lies` makes NSEC records, `soa` finds the SOA record of a denial without one.
 
 mod apex;
 mod config;
@@ -13,6 +13,7 @@ mod lies;
 mod metrics;
 mod reply;
 mod signer;
+mod soa;
 mod store;
 mod zones;
 

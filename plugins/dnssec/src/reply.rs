@@ -9,11 +9,17 @@ use domain::base::Name;
 
 use crate::lies;
 use crate::signer::{Session, Signer, form};
+use crate::soa;
 use crate::zones::{SignedZone, SignedZones};
 
 /// Signs a reply as far as it is about signed zones.
 pub(crate) async fn sign(answer: &mut Answer, q: &Query, zones: &SignedZones, signer: &Signer) {
     let mut session = signer.session(q);
+    if soa::is_missing(answer)
+        && let Some(zone) = zones.of_question(q.question())
+    {
+        soa::add(answer, q, zone).await;
+    }
     match classify(answer, q.qtype(), q.clock().unix_seconds()) {
         Kind::Delegation => delegation(answer, zones, &mut session).await,
         Kind::NameError | Kind::NoData => {

@@ -55,6 +55,8 @@ const DATA: PluginDef = PluginDef::new("data", |cx: &mut Setup<'_>| {
             ("circle.example.org", _) => {
                 (Rcode::NOERROR, &[(Section::Answer, "circle.example.org. 60 IN CNAME circle.example.org.")])
             }
+            ("empty.example.org", _) | ("sub.example.org", Rtype::SOA) => (Rcode::NOERROR, &[]),
+            ("example.org", Rtype::SOA) => (Rcode::NOERROR, &[(Section::Answer, soa)]),
             ("bare.example.org", _) => (Rcode::NXDOMAIN, &[]),
             ("foreign.example.org", _) => (Rcode::NXDOMAIN, &[(Section::Authority, "org. 60 IN SOA . . 1 2 3 4 5")]),
             ("example.org" | "a.example.org", _) => (Rcode::NOERROR, &[(Section::Authority, soa)]),
@@ -198,6 +200,28 @@ fn a_denial_that_is_none_of_the_zone_is_left_alone() {
         assert_eq!(seen.rcode, "NXDOMAIN");
         assert!(signatures(&kit, &seen).is_empty());
     }
+}
+
+#[test]
+fn a_denial_without_a_soa_record_gets_that_of_the_zone() {
+    let kit = kit("zsk");
+    let seen = asked(&kit, "empty.example.org A");
+    assert_eq!(signatures(&kit, &seen), ["example.org SOA 3750", "empty.example.org NSEC 3750"]);
+    assert_eq!(seen.authority[0], "example.org. 300 IN SOA ns.example.org. admin.example.org. 1 2 3 4 5");
+    assert!(
+        kit.ask_for("empty.example.org A").authority.is_empty(),
+        "who does not ask for signatures sees what was answered"
+    );
+}
+
+#[test]
+fn a_denial_in_a_zone_without_a_soa_record_gets_one_that_is_made_up() {
+    let corefile = "sub.example.org {\ndnssec {\nkey file zsk\n}\ndata\n}";
+    let kit = recipe(corefile).build().map_err(|e| e[0].1.clone()).unwrap();
+    let made_up = "sub.example.org. 300 IN SOA sub.example.org. hostmaster.sub.example.org. 1 7200 1800 86400 300";
+    let seen = asked(&kit, "sub.example.org SOA");
+    assert_eq!(seen.authority[0], made_up);
+    assert_eq!(signatures(&kit, &seen), ["sub.example.org SOA 3750", "sub.example.org NSEC 3750"]);
 }
 
 #[test]
