@@ -1,10 +1,11 @@
 //! Other people's name servers as primaries and secondaries: NSD, Knot, BIND, each on a free loopback port with one zone.
 //!
-//! `daemon` starts and ends processes, `config` writes their configurations, `dig` reads what they serve.
+//! `daemon` starts and ends processes, `config` writes their configurations, `dig` reads what they serve, `validator` checks signatures.
 
 mod config;
 mod daemon;
 mod dig;
+mod validator;
 mod zone;
 
 use std::fs;
@@ -15,6 +16,7 @@ use std::process::Command;
 pub use config::{Knob, Role};
 pub use daemon::{Daemon, WAIT_MAX, wait_until};
 pub use dig::{axfr, dig, serial};
+pub use validator::{Unbound, delv};
 pub use zone::zone_text;
 
 /// The name of the key in every configuration.
