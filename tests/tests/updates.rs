@@ -21,17 +21,22 @@ use std::time::{Duration, Instant, SystemTime};
 use catena_core::name::owned;
 use catena_tests::binary::Binary;
 use catena_tests::names::Ports;
-use catena_tests::peer::are_there;
+use catena_tests::peer::{are_there, delv};
 use catena_zone::tsig::{Algorithm, Conversation, Key};
 
 const SECRET: &str = "NoTCJU+DMqFWywaPyxSijrDEA/eC3nK0xi3AMEZuPVk=";
 const ZONE: &str = "@ 60 IN SOA ns admin 1000 7200 3600 1209600 300\n@ 60 IN NS ns\nns 60 IN A 192.0.2.53\n";
 /// Shared by all tests of the process.
 static PORTS: LazyLock<Ports> = LazyLock::new(Ports::default);
-/// How often the server is killed.
-const KILLS: u32 = 100;
+/// How often the server is killed; the environment variable `CATENA_KILLS` says another number.
+const KILLS: u32 = 60;
 /// How long it is let work at most before it is killed, microseconds.
-const WORK_MICROS_MAX: u64 = 150_000;
+const WORK_MICROS_MAX: u64 = 100_000;
+/// Of so many kills one is while the journal gets a new base, which takes the server at most so long to come to.
+const REBASE_KILL_EVERY: u32 = 4;
+const REBASE_WITHIN: Duration = Duration::from_secs(5);
+/// The octets of text in each update, nearly all that fits into a message: after few of them the journal gets a new base.
+const TEXT_STRINGS: usize = 240;
 /// The time within which it answers.
 const START_MAX: Duration = Duration::from_secs(20);
 /// So many names are in the zone at a time: each update adds one and takes one away.
@@ -81,9 +86,15 @@ impl Server {
         catena_core::wire::u32_at(&reply, soa.end - 20).ok()
     }
 
+    /// Whether there is what an update added: both sets, or none of them.
     fn has(&self, number: u32) -> bool {
-        let reply = self.ask(&format!("u{number}.example.org"), 1).expect("an answer");
-        reply[3] & 15 == 0 && reply[7] == 1
+        let name = format!("u{number}.example.org");
+        let (address, text) = (self.ask(&name, 1).expect("an answer"), self.ask(&name, 16).expect("an answer"));
+        let has_address = address[3] & 15 == 0 && address[7] == 1;
+        // The text does not fit into a datagram.
+        let has_text = text[3] & 15 == 0 && text[2] & 2 != 0;
+        assert!(has_address == has_text || text[3] & 15 == 0, "{name}: {has_address} {has_text}");
+        has_address
     }
 }
 
@@ -94,10 +105,12 @@ impl Drop for Server {
     }
 }
 
-fn folder_with(port: u16) -> tempfile::TempDir {
+/// A folder with a Corefile and a zone file, where the server block has `more` besides.
+fn folder_with(more: &str, port: u16) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let body =
-        format!("bind 127.0.0.1\ntsig {{\n secret up.key {SECRET}\n}}\nfile zone {{\n update key up.key\n}}\nerrors");
+    let body = format!(
+        "bind 127.0.0.1\ntsig {{\n secret up.key {SECRET}\n}}\nfile zone {{\n update key up.key\n}}\nerrors\n{more}"
+    );
     fs::write(folder.path().join("Corefile"), format!("example.org:{port} {{\n{body}\n}}\n")).unwrap();
     fs::write(folder.path().join("zone"), ZONE).unwrap();
     folder
@@ -123,7 +136,7 @@ fn update(number: u32) -> Vec<u8> {
     message.extend([0, 6, 0, 1]);
     let name = format!("u{number}.example.org");
     record(&mut message, &name, 1, [0, 1], &[192, 0, 2, 9]);
-    let text: Vec<u8> = (0..80).flat_map(|_| [&[250][..], &[b'x'; 250]].concat()).collect();
+    let text: Vec<u8> = (0..TEXT_STRINGS).flat_map(|_| [&[250][..], &[b'x'; 250]].concat()).collect();
     record(&mut message, &name, 16, [0, 1], &text);
     record(&mut message, &format!("u{}.example.org", number.wrapping_sub(NAMES)), 255, [0, 255], &[]);
     message
@@ -156,21 +169,36 @@ fn exchange(stream: &mut TcpStream, message: &[u8]) -> io::Result<Vec<u8>> {
     Ok(reply)
 }
 
+/// Waits for the moment at which the server writes a new base of the journal.
+fn wait_for_new_base(folder: &Path) {
+    let (new, end) = (folder.join("zone.journal.new"), Instant::now() + REBASE_WITHIN);
+    while !new.exists() && Instant::now() < end {
+        std::hint::spin_loop();
+    }
+}
+
 #[test]
 fn killed_at_any_time_the_server_has_all_updates_that_it_confirmed_and_none_by_halves() {
     let port = PORTS.take().unwrap();
-    let (folder, binary) = (folder_with(port), binary());
+    let kills = std::env::var("CATENA_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
+    let (folder, binary) = (folder_with("", port), binary());
     let (mut done, mut confirmed_total, mut chance) = (0, 0, 0x9e37_79b9_7f4a_7c15_u64);
-    for kill in 0..KILLS {
+    let mut half_bases = 0;
+    for kill in 0..kills {
         let mut server = Server::start(&binary, folder.path(), port);
         let first = done;
         let sender = thread::spawn(move || send_all(port, first));
         chance ^= chance << 13;
         chance ^= chance >> 7;
         chance ^= chance << 17;
-        thread::sleep(Duration::from_micros(chance % WORK_MICROS_MAX));
+        if kill % REBASE_KILL_EVERY == 0 {
+            wait_for_new_base(folder.path());
+        } else {
+            thread::sleep(Duration::from_micros(chance % WORK_MICROS_MAX));
+        }
         server.child.kill().unwrap();
         server.child.wait().unwrap();
+        half_bases += u32::from(folder.path().join("zone.journal.new").exists());
         let confirmed = sender.join().unwrap();
         drop(server);
 
@@ -183,11 +211,16 @@ fn killed_at_any_time_the_server_has_all_updates_that_it_confirmed_and_none_by_h
             assert_eq!(server.has(number), number < done && number + NAMES >= done, "kill {kill}: {number} of {done}");
         }
         confirmed_total += confirmed;
+        // It was looked at; what a kill leaves of a new base does no harm later.
+        let _ = fs::remove_file(folder.path().join("zone.journal.new"));
     }
     let journal = fs::metadata(folder.path().join("zone.journal")).unwrap().len();
-    println!("{KILLS} kills, {confirmed_total} updates confirmed, a journal of {journal} octets");
-    assert!(confirmed_total > KILLS, "the server was let work");
-    assert!(journal < 3 << 20, "the journal is bounded: {journal}");
+    println!(
+        "{kills} kills, {half_bases} of them with half a new base, {confirmed_total} updates confirmed, a journal of {journal} octets"
+    );
+    assert!(confirmed_total > kills, "the server was let work");
+    assert!(kills < KILLS || half_bases > 0, "no kill met a new base");
+    assert!(journal < 4 << 20, "the journal is bounded: {journal}");
 }
 
 /// Runs `nsupdate`; whether it was content, and what it said.
@@ -211,7 +244,7 @@ fn nsupdate_changes_the_zone_with_the_key_and_not_without() {
         return;
     }
     let port = PORTS.take().unwrap();
-    let folder = folder_with(port);
+    let folder = folder_with("", port);
     let server = Server::start(&binary(), folder.path(), port);
     let add = "prereq nxdomain u1.example.org\nupdate add u1.example.org 60 A 192.0.2.1";
     let (is_done, said) = nsupdate(port, false, add);
@@ -224,4 +257,83 @@ fn nsupdate_changes_the_zone_with_the_key_and_not_without() {
         nsupdate(port, true, "prereq yxrrset u1.example.org A 192.0.2.1\nupdate delete u1.example.org A");
     assert!(is_done && !server.has(1), "{said}");
     assert_eq!(server.serial(), Some(1002));
+}
+
+#[test]
+fn an_updated_zone_is_signed_as_it_is_asked_for() {
+    if !are_there(&["nsupdate", "delv"]) {
+        return;
+    }
+    let port = PORTS.take().unwrap();
+    let key = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/keys/Kexample.org.+013+56657");
+    let folder = folder_with(&format!("dnssec {{\n key file {}\n}}", key.display()), port);
+    let _server = Server::start(&binary(), folder.path(), port);
+    let public = key.with_file_name("Kexample.org.+013+56657.key");
+    let said = |name: &str, rtype: &str| delv(folder.path(), port, &public, name, rtype).unwrap();
+    let has = |name: &str, rtype: &str, data: &str| {
+        let said = said(name, rtype);
+        assert!(said.contains("; fully validated") && said.contains(data), "{name} {rtype}: {said}");
+    };
+    let has_not = |name: &str, rtype: &str| {
+        let said = said(name, rtype);
+        assert!(said.contains("; negative response, fully validated"), "{name} {rtype}: {said}");
+    };
+    let update = |lines: &str| {
+        let (is_done, said) = nsupdate(port, true, lines);
+        assert!(is_done, "{lines}: {said}");
+    };
+    has_not("new.example.org", "A");
+    update("update add new.example.org 60 A 192.0.2.1\nupdate add *.w.example.org 60 TXT any");
+    has("new.example.org", "A", "192.0.2.1");
+    has("x.w.example.org", "TXT", "any");
+    has("example.org", "SOA", "1001");
+    update("update add new.example.org 60 A 192.0.2.2\nupdate add alias.example.org 60 CNAME new.example.org.");
+    has("alias.example.org", "A", "192.0.2.2");
+    update(
+        "update add cut.example.org 60 NS ns.example.net.\nupdate add cut.example.org 60 DS 1 13 2 0102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F20",
+    );
+    has("cut.example.org", "DS", "1 13 2");
+    update("update delete new.example.org A 192.0.2.1\nupdate delete cut.example.org DS");
+    let seen = said("new.example.org", "A");
+    assert!(
+        !seen.contains("192.0.2.1\n") && seen.contains("192.0.2.2") && seen.contains("; fully validated"),
+        "{seen}"
+    );
+    has_not("cut.example.org", "DS");
+    update("update delete new.example.org");
+    has_not("new.example.org", "A");
+    // The chain ends at a name that is denied.
+    has("alias.example.org", "A", "\\-A");
+    let (is_done, seen) = nsupdate(
+        port,
+        true,
+        "update add new.example.org 60 RRSIG A 13 3 60 20300101000000 20200101000000 1 example.org. AAAA",
+    );
+    assert!(!is_done && seen.contains("REFUSED"), "signatures are made here: {seen}");
+}
+
+#[test]
+fn a_zone_that_is_signed_already_is_not_updated_and_the_log_says_what_to_do() {
+    if !are_there(&["nsupdate", "dnssec-signzone"]) {
+        return;
+    }
+    let port = PORTS.take().unwrap();
+    let folder = folder_with("", port);
+    let key = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/keys/Kexample.org.+013+56657");
+    let unsigned = format!("{ZONE}$INCLUDE {}.key\n", key.display());
+    fs::write(folder.path().join("zone"), unsigned).unwrap();
+    let signed = Command::new("dnssec-signzone")
+        .args(["-P", "-z", "-o", "example.org", "-f", "signed", "zone"])
+        .arg(&key)
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(signed.status.success(), "{}", String::from_utf8_lossy(&signed.stderr));
+    fs::rename(folder.path().join("signed"), folder.path().join("zone")).unwrap();
+    let _server = Server::start(&binary(), folder.path(), port);
+    let (is_done, said) = nsupdate(port, true, "update add new.example.org 60 A 192.0.2.1");
+    assert!(!is_done && said.contains("REFUSED"), "{said}");
+    let log = fs::read_to_string(folder.path().join("log")).unwrap();
+    let told = "Refused an update of zone \"example.org.\" with key \"up.key.\": the zone is signed";
+    assert!(log.contains(told) && log.contains("`dnssec`"), "{log}");
 }

@@ -33,6 +33,11 @@ impl Watch {
         self.files.iter()
     }
 
+    /// The zones, each with an error that points at the name of its file.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&Held, &Diagnostic)> + '_ {
+        self.files.iter().map(|(held, _)| held).zip(&self.places)
+    }
+
     /// Remembers who tells secondaries, if the block has `transfer`.
     pub(crate) fn find_notifier(&self, linked: &Linked<'_>) {
         if let Some((_, notifier)) = linked.offers::<dyn Notifier>().next() {
@@ -85,7 +90,7 @@ impl Watch {
 #[async_trait]
 impl Service for Watch {
     async fn start(&self, cx: &StartContext<'_>) -> Result<(), Diagnostic> {
-        for ((held, _), at) in self.files.iter().zip(&self.places) {
+        for (held, at) in self.places() {
             if let Some(zone) = held.updated() {
                 zone.open().map_err(|error| of_journal(at, &error))?;
             }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use catena_core::corefile::Severity;
 use catena_core::name::{self, OwnedName};
 use catena_core::prelude::*;
 use catena_core::{Linked, Log};
@@ -16,6 +17,9 @@ use crate::reload::Watch;
 
 /// The most updates of a server block's zones that wait for their turn; one more fails.
 pub(crate) const UPDATES_WAITING_MAX: usize = 256;
+
+/// Why a signed zone is not updated, and what to do.
+const SIGNED: &str = "the zone is signed, and its signatures would not be right any more; serve the unsigned zone, with `dnssec` to sign answers";
 
 /// The way of updates to their zones.
 pub(crate) struct Updates {
@@ -81,7 +85,12 @@ fn work(zone: &UpdatedZone, update: &Update, key: &str, watch: &Watch, log: &Log
             }
         }
         Err((rcode, None)) if rcode == Rcode::SERVFAIL => return Err(Error::ours("the zone is not loaded yet")),
-        Err((rcode, None)) => return Ok(rcode),
+        Err((rcode, None)) => {
+            if rcode == Rcode::REFUSED && zone.is_signed() {
+                log.warning(format_args!("Refused an update of zone \"{name}\" with key \"{key}\": {SIGNED}"));
+            }
+            return Ok(rcode);
+        }
         Err((_, Some(error))) => {
             log.error(format_args!("Failed to update zone \"{name}\": {error}"));
             return Err(Error::ours(error.to_string()));
@@ -93,7 +102,7 @@ fn work(zone: &UpdatedZone, update: &Update, key: &str, watch: &Watch, log: &Log
 /// Checks that the keys are known to `tsig`, and goes on with the zones of the instance before.
 pub(crate) fn link(watch: &Watch, linked: &Linked<'_>) -> Result<(), Diagnostic> {
     let ring = linked.offers::<KeyRing>().next();
-    for (held, _) in watch.files() {
+    for (held, at) in watch.places() {
         let Held::Updated { zone, keys } = held else { continue };
         let is_known = |key: &OwnedName| ring.as_ref().is_some_and(|(_, ring)| ring.get(key.as_slice()).is_some());
         if let Some((key, at)) = keys.iter().find(|(key, _)| !is_known(key)) {
@@ -102,6 +111,11 @@ pub(crate) fn link(watch: &Watch, linked: &Linked<'_>) -> Result<(), Diagnostic>
         linked.left_behind::<Watch>().any(|before| {
             before.files().filter_map(|(held, _)| held.updated()).any(|before| zone.continue_from(before))
         });
+        if zone.is_signed() {
+            let mut warning = told(at, format!("no update of {} is taken: {SIGNED}", zone.name()));
+            warning.severity = Severity::Warning;
+            linked.warn(warning.with_prefix("file"));
+        }
     }
     Ok(())
 }

@@ -102,6 +102,12 @@ impl UpdatedZone {
         &self.state().shared
     }
 
+    /// Whether the zone comes with signatures, so that no update can change it.
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        self.shared().load().last().is_some_and(|zone| zone.proves_denial())
+    }
+
     fn state(&self) -> &Arc<State> {
         self.taken.get().unwrap_or(&self.own)
     }

@@ -236,3 +236,14 @@ fn one_update_more_than_may_wait_fails() {
     let Poll::Ready(reply) = last.as_mut().poll(&mut cx) else { panic!("it waits") };
     assert_eq!(reply.error.unwrap().to_string(), "more than 256 updates wait");
 }
+
+#[test]
+fn an_update_of_a_signed_zone_is_refused_and_the_log_says_what_to_do() {
+    let place = zone("@ 60 IN NSEC ns A NS SOA RRSIG NSEC DNSKEY\nns 60 IN NSEC @ A RRSIG NSEC\n");
+    let kit = kit(&place, "update key may.key");
+    kit.log.take();
+    assert_eq!(send(&kit, adding("example.org", "new.example.org"), Some("may.key")), (5, true));
+    let told =
+        "[WARNING] plugin/file: Refused an update of zone \"example.org.\" with key \"may.key.\": the zone is signed, ";
+    assert!(kit.log.take()[0].starts_with(told));
+}
