@@ -22,7 +22,7 @@ pub use bind::{BindError, Bound, bind, rebind, sockets_of};
 pub use cpus::{Parallelism, WORKERS_MAX, available_workers};
 pub use limits::{
     CONNECTION_QUERIES_MAX, CONNECTIONS_MAX, IDLE_TIMEOUT, Limits, PROXY_HEADER_TIMEOUT, QUEUED_OCTETS_MAX,
-    READ_TIMEOUT, REPLY_QUEUE_MAX, TASKS_MAX, WRITE_TIMEOUT,
+    READ_TIMEOUT, REPLY_QUEUE_MAX, STREAM_TIMEOUT, TASKS_MAX, WRITE_TIMEOUT,
 };
 pub use panics::install_panic_hook;
 pub use workers::{Context, Generation, Workers};

@@ -18,6 +18,9 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(3);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time within which a TCP client takes replies.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time within which a reply of several messages, such as a zone transfer, is taken whole. However slow the client, what it is made of is
+/// not held for longer.
+pub const STREAM_TIMEOUT: Duration = Duration::from_secs(2 * 3600);
 /// The time within which a PROXY header is there; after it, what came is no header.
 pub const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most replies that wait in the queue of a socket with [`catena_core::ReplyQueue`].
@@ -40,6 +43,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// The time within which a TCP client takes replies.
     pub write_timeout: Duration,
+    /// The time within which a reply of several messages is taken whole.
+    pub stream_timeout: Duration,
     /// The time within which a PROXY header is there.
     pub proxy_header_timeout: Duration,
 }
@@ -54,6 +59,7 @@ impl Default for Limits {
             read_timeout: READ_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
             write_timeout: WRITE_TIMEOUT,
+            stream_timeout: STREAM_TIMEOUT,
             proxy_header_timeout: PROXY_HEADER_TIMEOUT,
         }
     }
@@ -65,6 +71,8 @@ pub(crate) struct StreamLimits {
     pub(crate) read: Duration,
     pub(crate) idle: Duration,
     pub(crate) write: Duration,
+    /// For a reply of several messages as a whole.
+    pub(crate) stream: Duration,
     /// The most messages that are read; none: as many as come.
     pub(crate) messages_max: Option<u64>,
 }
@@ -77,6 +85,7 @@ impl StreamLimits {
             read: set.read.unwrap_or(limits.read_timeout),
             idle: set.idle.unwrap_or(limits.idle_timeout),
             write: set.write.unwrap_or(limits.write_timeout),
+            stream: limits.stream_timeout,
             messages_max: match set.messages {
                 Some(MessageLimit::AtMost(count)) => Some(count),
                 Some(MessageLimit::Unlimited) | None => None,

@@ -49,8 +49,8 @@ pub(crate) struct Connection {
     queued: usize,
     /// Replies that are waited for.
     waiting: FuturesUnordered<LocalBoxFuture<'static, Ripe>>,
-    /// Replies of several messages; the first is being pulled.
-    streams: VecDeque<Streaming>,
+    /// Replies of several messages, each with the time by which the client has to have taken it; the first is being pulled.
+    streams: VecDeque<(Instant, Streaming)>,
     /// Told when the place is needed.
     evict: Rc<Notify>,
     idle: Option<IdleTicket>,
@@ -172,7 +172,7 @@ impl Connection {
             match serve(&self.worker, &route, exchange, start, &message, &mut reply) {
                 Outcome::Reply => self.output.push(&reply),
                 Outcome::Nothing => {}
-                Outcome::Stream(stream) => self.streams.push_back(stream),
+                Outcome::Stream(stream) => self.push_stream(stream),
                 Outcome::Later(later) => self.waiting.push(Box::pin(later.reply())),
             }
         }
@@ -219,13 +219,27 @@ impl Connection {
         Ok(())
     }
 
+    fn push_stream(&mut self, stream: Streaming) {
+        self.streams.push_back((Instant::now() + self.limits.stream, stream));
+    }
+
+    /// When the connection ends if nothing happens.
+    fn end(&self) -> Instant {
+        let streamed = self.streams.front().map(|(end, _)| *end);
+        streamed.map_or(self.deadline, |end| end.min(self.deadline))
+    }
+
     /// Takes the next message of the first stream, if the client took most of what came before. One message at a time, so that a client
     /// that takes fast does not keep the worker from others.
     fn pull(&mut self) -> Result<(), Closed> {
-        if self.output.pending().len() >= OUTPUT_OCTETS_MAX {
+        let is_full = self.output.pending().len() >= OUTPUT_OCTETS_MAX;
+        let Some((end, stream)) = self.streams.front_mut() else { return Ok(()) };
+        if Instant::now() >= *end {
+            return Err(Closed);
+        }
+        if is_full {
             return Ok(());
         }
-        let Some(stream) = self.streams.front_mut() else { return Ok(()) };
         let mut message = Vec::new();
         match stream.next(&mut message) {
             Ok(Some(())) => self.output.push(&message),
@@ -302,12 +316,13 @@ impl Connection {
         // Without queries in flight the client has to send, with replies pending it has to take.
         let has_deadline = is_quiet || self.is_writing;
         let header = self.awaited.as_ref().map(|awaited| awaited.until).filter(|until| *until < self.deadline);
+        let end = self.end();
         tokio::select! {
             biased;
             Some(reply) = self.waiting.next(), if !self.waiting.is_empty() => {
                 match reply {
                     Ripe::Message(reply) => self.output.push(&reply),
-                    Ripe::Stream(stream) => self.streams.push_back(stream),
+                    Ripe::Stream(stream) => self.push_stream(stream),
                     Ripe::Nothing => {}
                 }
                 if self.waiting.is_empty() && !self.is_writing {
@@ -325,7 +340,7 @@ impl Connection {
             () = self.worker.room.notified(), if !self.worker.has_room() => Ok(()),
             changed = self.stage.changed(), if !is_closing => changed.map_err(|_| Closed),
             () = self.evict.notified() => Err(Closed),
-            () = sleep_until(header.unwrap_or(self.deadline)), if has_deadline => header.map(|_| ()).ok_or(Closed),
+            () = sleep_until(header.unwrap_or(end)), if has_deadline => header.map(|_| ()).ok_or(Closed),
         }
     }
 

@@ -302,6 +302,43 @@ fn a_stream_is_not_pulled_further_than_its_client_takes() {
 }
 
 #[test]
+fn a_client_that_takes_nothing_of_a_stream_is_closed_by_the_write_timeout() {
+    let server = Server::limited(Limits { write_timeout: Duration::from_millis(300), ..Limits::default() });
+    let mut lazy = server.tcp();
+    send_frame(&mut lazy, &question(1, "stream100000.example.org", Rtype::AXFR));
+    std::thread::sleep(Duration::from_millis(900));
+    // What the system holds still comes, and then the end.
+    let taken = std::iter::from_fn(|| read_frame(&mut lazy)).count();
+    assert!(taken < 1000, "{taken} messages of 30,000 octets came");
+}
+
+/// How many messages a client gets that takes one every ms until the stream ends, and how long that takes.
+fn taken_slowly(limits: Limits) -> (usize, Duration) {
+    let server = Server::limited(limits);
+    let mut slow = server.tcp();
+    send_frame(&mut slow, &question(1, "stream1000.example.org", Rtype::AXFR));
+    // Keeps the connection busy until after the last message.
+    send_frame(&mut slow, &question(2, "wait3000.example.org", Rtype::A));
+    let (start, mut taken) = (Instant::now(), 0);
+    while let Some(message) = read_frame(&mut slow) {
+        if id_of(&message) == 2 {
+            break;
+        }
+        taken += 1;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    (taken, start.elapsed())
+}
+
+#[test]
+fn a_stream_that_takes_too_long_as_a_whole_ends_however_steadily_it_is_taken() {
+    let (taken, _) = taken_slowly(Limits::default());
+    assert_eq!(taken, 1000);
+    let (taken, elapsed) = taken_slowly(Limits { stream_timeout: Duration::from_millis(100), ..Limits::default() });
+    assert!(taken < 1000 && elapsed < Duration::from_secs(5), "{taken} messages in {elapsed:?}");
+}
+
+#[test]
 fn a_stream_that_breaks_closes_the_connection_so_that_nobody_takes_it_for_whole() {
     let server = Server::new(SIMPLE);
     let mut stream = server.tcp();

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use catena_core::wire::{HEADER_OCTETS, raw_record, skip_name, u16_at};
 use catena_core::{Class, Rtype, wire};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::assembly::{Assembly, AssemblyError, Progress, serial_in};
+use super::pace::{Pace, TooSlow};
 use crate::Zone;
 use crate::tsig::{Conversation, ConversationError, Key};
 
@@ -39,6 +40,9 @@ pub enum FetchError {
     /// Its signature.
     #[error("{0}")]
     Signature(#[from] ConversationError),
+    /// It comes too slowly.
+    #[error("{0}")]
+    TooSlow(#[from] TooSlow),
     /// The primary does not know the zone.
     #[error("no SOA record in the reply, rcode {0}")]
     NoSoa(u8),
@@ -104,7 +108,14 @@ async fn attempt(
         None => question(id, apex, Rtype::AXFR),
     };
     let mut connection = Connection::open(primary, &mut request, now()).await?;
-    let mut assembly = Assembly::new(apex, id, current);
+    receive(&mut connection, Assembly::new(apex, id, current), now).await
+}
+
+async fn receive<S: AsyncRead + Unpin>(
+    connection: &mut Connection<S>,
+    mut assembly: Assembly,
+    now: &(dyn Fn() -> u64 + Sync),
+) -> Result<Fetched, FetchError> {
     loop {
         let message = connection.next(now).await?;
         match assembly.message(&message)? {
@@ -164,26 +175,37 @@ fn soa_serial(reply: &[u8], apex: &[u8]) -> Option<u32> {
 }
 
 /// A connection on which one request was sent.
-struct Connection {
-    stream: TcpStream,
+struct Connection<S> {
+    stream: S,
     conversation: Option<Conversation>,
+    pace: Pace,
 }
 
-impl Connection {
+impl Connection<TcpStream> {
     async fn open(primary: &Primary, request: &mut Vec<u8>, now: u64) -> Result<Self, FetchError> {
-        let mut stream = within(TcpStream::connect(primary.addr)).await?;
+        let stream = within(TcpStream::connect(primary.addr)).await?;
+        Self::begin(stream, primary, request, now).await
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Connection<S> {
+    /// Sends the request.
+    async fn begin(mut stream: S, primary: &Primary, request: &mut Vec<u8>, now: u64) -> Result<Self, FetchError> {
         let conversation = primary.key.as_ref().map(|key| Conversation::sign(Arc::clone(key), request, now));
         let mut frame = (request.len() as u16).to_be_bytes().to_vec();
         frame.extend_from_slice(request);
         within(stream.write_all(&frame)).await?;
-        Ok(Self { stream, conversation })
+        Ok(Self { stream, conversation, pace: Pace::begin(Instant::now()) })
     }
+}
 
+impl<S: AsyncRead + Unpin> Connection<S> {
     /// The next message, its signature checked.
     async fn next(&mut self, now: &(dyn Fn() -> u64 + Sync)) -> Result<Vec<u8>, FetchError> {
         let len = within(self.stream.read_u16()).await?;
         let mut message = vec![0; usize::from(len)];
         within(self.stream.read_exact(&mut message)).await?;
+        self.pace.take(message.len() + 2, Instant::now())?;
         if let Some(conversation) = &mut self.conversation {
             conversation.check(&message, now())?;
         }
@@ -202,4 +224,66 @@ impl Connection {
 async fn within<T>(step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let late = || io::Error::new(io::ErrorKind::TimedOut, "i/o timeout");
     timeout(STEP_TIMEOUT, step).await.unwrap_or_else(|_| Err(late()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::super::pace::{PROGRESS_OCTETS_MIN, PROGRESS_SPAN, TRANSFER_DURATION_MAX};
+    use super::*;
+
+    const APEX: &[u8] = b"\x07example\x03org\x00";
+
+    /// A primary that sends the SOA record and then, every so often, a message with so many octets of text, and never comes to an end. What the
+    /// transfer from it comes to, and when. Time passes as fast as it can.
+    async fn fetched_from(text_octets: usize, every: Duration) -> (FetchError, Duration) {
+        let (here, mut there) = tokio::io::duplex(1 << 16);
+        tokio::spawn(async move {
+            let mut request = [0; 2 + 12 + 13 + 4];
+            there.read_exact(&mut request).await.unwrap();
+            let mut soa = vec![0; 22];
+            soa[5] = 1;
+            let mut next = (6, soa);
+            for number in 0_u32.. {
+                let mut message = request[2..].to_vec();
+                message[2] = 0x84;
+                message[7] = 1;
+                message.extend([0xc0, 12, 0, next.0, 0, 1, 0, 0, 0, 60]);
+                message.extend((next.1.len() as u16).to_be_bytes());
+                message.extend(&next.1);
+                there.write_u16(message.len() as u16).await.unwrap();
+                if there.write_all(&message).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(every).await;
+                next = (250, [&number.to_be_bytes()[..], &vec![0; text_octets]].concat());
+            }
+        });
+        let begun = Instant::now();
+        let primary = Primary { addr: ([127, 0, 0, 1], 53).into(), key: None };
+        let mut connection = Connection::begin(here, &primary, &mut question(7, APEX, Rtype::AXFR), 0).await.unwrap();
+        let error = receive(&mut connection, Assembly::new(APEX, 7, None), &|| 0).await.unwrap_err();
+        (error, begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_primary_that_drips_is_given_up() {
+        let (error, after) = fetched_from(1, Duration::from_secs(1)).await;
+        assert!(matches!(error, FetchError::TooSlow(TooSlow::Span)), "{error}");
+        assert_eq!(after, PROGRESS_SPAN);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_primary_that_never_ends_is_given_up() {
+        let (error, after) = fetched_from(PROGRESS_OCTETS_MIN, Duration::from_secs(9)).await;
+        assert!(matches!(error, FetchError::TooSlow(TooSlow::Whole)), "{error}");
+        assert!(after > TRANSFER_DURATION_MAX && after < TRANSFER_DURATION_MAX + Duration::from_secs(10), "{after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_primary_that_stops_is_given_up_at_once() {
+        let (error, after) = fetched_from(1, Duration::from_secs(20)).await;
+        assert!(matches!(error, FetchError::Io(_)), "{error}");
+        assert_eq!(after, STEP_TIMEOUT);
+    }
 }
