@@ -229,6 +229,7 @@ async fn within<T>(step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
+    #![allow(clippy::disallowed_methods, reason = "the primary is a task of the test")]
     use super::super::pace::{PROGRESS_OCTETS_MIN, PROGRESS_SPAN, TRANSFER_DURATION_MAX};
     use super::*;
 
