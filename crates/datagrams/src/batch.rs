@@ -11,6 +11,7 @@ use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
+use std::time::Duration;
 
 /// The most datagrams that one system call reads or sends.
 pub const BATCH_MAX: usize = 64;
@@ -64,6 +65,18 @@ impl Headers {
 pub fn ask_for_destination(socket: BorrowedFd<'_>, is_ipv6: bool) -> io::Result<()> {
     let (level, option) =
         if is_ipv6 { (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO) } else { (libc::IPPROTO_IP, libc::IP_PKTINFO) };
+    switch_on(socket, level, option)
+}
+
+/// Lets the kernel tell with each datagram when it came, by the clock of the system.
+///
+/// # Errors
+/// What the operating system says: no such option, most likely.
+pub fn ask_for_arrival(socket: BorrowedFd<'_>) -> io::Result<()> {
+    switch_on(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS)
+}
+
+fn switch_on(socket: BorrowedFd<'_>, level: libc::c_int, option: libc::c_int) -> io::Result<()> {
     let on: libc::c_int = 1;
     // SAFETY: the descriptor is open as long as the borrow lasts; the option's value is an int that lives through the call, and its
     // length is given.
@@ -95,15 +108,15 @@ pub struct Datagram<'a> {
 pub struct Receiver {
     parts: Box<Headers>,
     octets: Vec<u8>,
-    wants_destination: bool,
+    wants_control: bool,
     count: usize,
 }
 
 impl Receiver {
-    /// `wants_destination`: the socket was asked with [`ask_for_destination`].
+    /// `wants_control`: the socket was asked with [`ask_for_destination`] or [`ask_for_arrival`].
     #[must_use]
-    pub fn new(wants_destination: bool) -> Self {
-        Self { parts: Headers::new(), octets: vec![0; BATCH_MAX * STRIDE], wants_destination, count: 0 }
+    pub fn new(wants_control: bool) -> Self {
+        Self { parts: Headers::new(), octets: vec![0; BATCH_MAX * STRIDE], wants_control, count: 0 }
     }
 
     /// Reads as many datagrams as there are, [`BATCH_MAX`] at most, without waiting; returns how many.
@@ -124,7 +137,7 @@ impl Receiver {
             message.msg_iov = iovec;
             message.msg_iovlen = 1;
             message.msg_flags = 0;
-            if self.wants_destination {
+            if self.wants_control {
                 message.msg_control = control.0.as_mut_ptr().cast();
                 message.msg_controllen = CONTROL_OCTETS as _;
             }
@@ -157,14 +170,25 @@ impl Receiver {
         let message = &header.msg_hdr;
         let len = (header.msg_len as usize).min(QUERY_OCTETS_MAX);
         let start = index * STRIDE;
-        let control_len =
-            if self.wants_destination { (message.msg_controllen as usize).min(CONTROL_OCTETS) } else { 0 };
         Some(Datagram {
             octets: self.octets.get(start..start + len)?,
             peer: peer_of(self.parts.names.get(index)?, message.msg_namelen as usize),
-            destination: destination_of(self.parts.controls.get(index)?.0.get(..control_len)?),
+            destination: control_messages(self.control(index)?).find_map(destination_of),
             is_cut: message.msg_flags & libc::MSG_TRUNC != 0,
         })
+    }
+
+    /// When one of the datagrams read last came, since 1970; `None` if the socket does not tell it.
+    #[must_use]
+    pub fn arrival(&self, index: usize) -> Option<Duration> {
+        control_messages(self.control(index)?).find_map(arrival_of)
+    }
+
+    /// The control data of one of the datagrams read last.
+    fn control(&self, index: usize) -> Option<&[u8]> {
+        let header = self.parts.headers.get(index).filter(|_| index < self.count)?;
+        let len = if self.wants_control { (header.msg_hdr.msg_controllen as usize).min(CONTROL_OCTETS) } else { 0 };
+        self.parts.controls.get(index)?.0.get(..len)
     }
 }
 
@@ -186,30 +210,49 @@ fn peer_of(name: &libc::sockaddr_in6, len: usize) -> Option<SocketAddr> {
     }
 }
 
-/// Finds IP_PKTINFO or IPV6_PKTINFO in control data; whatever does not add up ends the search.
-fn destination_of(mut control: &[u8]) -> Option<IpAddr> {
-    while control.len() >= HEADER {
+/// A message of control data: its level, its type, and what it holds.
+type ControlMessage<'a> = (libc::c_int, libc::c_int, &'a [u8]);
+
+/// The messages of control data; whatever does not add up ends them.
+fn control_messages(mut control: &[u8]) -> impl Iterator<Item = ControlMessage<'_>> {
+    std::iter::from_fn(move || {
+        if control.len() < HEADER {
+            return None;
+        }
         // SAFETY: `control` has at least as many octets as a `cmsghdr`, which is made of integers, so any octets are a value; it is
         // read unaligned.
         let header: libc::cmsghdr = unsafe { ptr::read_unaligned(control.as_ptr().cast()) };
         let len = header.cmsg_len as usize;
         let data = control.get(HEADER.next_multiple_of(ALIGN)..len)?;
-        match (header.cmsg_level, header.cmsg_type) {
-            // struct in6_pktinfo begins with the address.
-            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-                let ip = Ipv6Addr::from(<[u8; 16]>::try_from(data.get(..16)?).ok()?);
-                return Some(ip.to_canonical());
-            }
-            // struct in_pktinfo: interface, local address, destination of the header. The local one is not a broadcast address.
-            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                return Some(Ipv4Addr::from(<[u8; 4]>::try_from(data.get(4..8)?).ok()?).into());
-            }
-            _ => {}
-        }
         // `len` is within the slice, so this cannot overflow.
-        control = control.get(len.next_multiple_of(ALIGN)..)?;
+        control = control.get(len.next_multiple_of(ALIGN)..).unwrap_or_default();
+        Some((header.cmsg_level, header.cmsg_type, data))
+    })
+}
+
+/// The address out of IP_PKTINFO or IPV6_PKTINFO.
+fn destination_of((level, kind, data): ControlMessage<'_>) -> Option<IpAddr> {
+    match (level, kind) {
+        // struct in6_pktinfo begins with the address.
+        (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+            let ip = Ipv6Addr::from(<[u8; 16]>::try_from(data.get(..16)?).ok()?);
+            Some(ip.to_canonical())
+        }
+        // struct in_pktinfo: interface, local address, destination of the header. The local one is not a broadcast address.
+        (libc::IPPROTO_IP, libc::IP_PKTINFO) => Some(Ipv4Addr::from(<[u8; 4]>::try_from(data.get(4..8)?).ok()?).into()),
+        _ => None,
     }
-    None
+}
+
+/// The time out of SCM_TIMESTAMPNS: a `timespec`, two numbers of the machine's size.
+fn arrival_of((level, kind, data): ControlMessage<'_>) -> Option<Duration> {
+    const WORD: usize = mem::size_of::<isize>();
+    if (level, kind) != (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) {
+        return None;
+    }
+    let word = |at: usize| Some(isize::from_ne_bytes(data.get(at..at + WORD)?.try_into().ok()?));
+    let (seconds, nanos) = (u64::try_from(word(0)?).ok()?, u32::try_from(word(WORD)?).ok()?);
+    Some(Duration::new(seconds, nanos.min(999_999_999)))
 }
 
 /// A reply on its way out.

@@ -5,4 +5,6 @@
 
 mod batch;
 
-pub use batch::{BATCH_MAX, Datagram, Outgoing, QUERY_OCTETS_MAX, Receiver, Sender, ask_for_destination};
+pub use batch::{
+    BATCH_MAX, Datagram, Outgoing, QUERY_OCTETS_MAX, Receiver, Sender, ask_for_arrival, ask_for_destination,
+};

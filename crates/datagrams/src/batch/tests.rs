@@ -51,6 +51,10 @@ fn control(level: i32, kind: i32, data: &[u8]) -> Vec<u8> {
     octets
 }
 
+fn destination_in(control: &[u8]) -> Option<IpAddr> {
+    control_messages(control).find_map(destination_of)
+}
+
 #[test]
 fn a_full_batch_and_one_more_are_read_in_two_calls() {
     let (server, client) = (socket("127.0.0.1:0"), socket("127.0.0.1:0"));
@@ -175,18 +179,18 @@ fn control_data_cut_anywhere_gives_the_address_or_none() {
     let whole = HEADER + 16 + HEADER + 12;
     for len in 0..=data.len() {
         let wanted = (len >= whole).then(|| IpAddr::from([192, 0, 2, 7]));
-        assert_eq!(destination_of(&data[..len]), wanted, "{len}");
+        assert_eq!(destination_in(&data[..len]), wanted, "{len}");
     }
 }
 
 #[test]
 fn control_lengths_that_lie_give_no_address() {
     let honest = control(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &[1; 20]);
-    assert!(destination_of(&honest).is_some());
+    assert!(destination_in(&honest).is_some());
     for lie in [0, 1, HEADER - 1, HEADER, HEADER + 15, honest.len() + 1, usize::MAX - 7, usize::MAX] {
         let mut data = honest.clone();
         data[..ALIGN].copy_from_slice(&lie.to_ne_bytes());
-        assert_eq!(destination_of(&data), None, "{lie}");
+        assert_eq!(destination_in(&data), None, "{lie}");
     }
 }
 
@@ -202,7 +206,7 @@ fn random_control_data_is_survived() {
             })
             .collect();
         for len in [0, 15, 16, 17, 31, 33, 63, 64] {
-            let _ = destination_of(&data[..len]);
+            let _ = destination_in(&data[..len]);
         }
     }
 }
@@ -226,7 +230,7 @@ fn an_ipv4_socket_has_no_ipv6_source() {
     let mut control = Control([0; CONTROL_OCTETS]);
     assert_eq!(write_source(&mut control, "2001:db8::1".parse().unwrap(), false), 0);
     let len = write_source(&mut control, "2001:db8::1".parse().unwrap(), true);
-    assert_eq!(destination_of(&control.0[..len]), Some("2001:db8::1".parse().unwrap()));
+    assert_eq!(destination_in(&control.0[..len]), Some("2001:db8::1".parse().unwrap()));
 }
 
 #[test]
@@ -243,4 +247,44 @@ fn a_connected_socket_sends_so_many_messages_a_call_and_no_more() {
     let mut seen = Vec::new();
     receive(&mut Receiver::new(false), &server, BATCH_MAX + 1, |datagram| seen.extend_from_slice(datagram.octets));
     assert_eq!(seen, messages.concat());
+}
+
+#[test]
+fn a_socket_that_is_asked_tells_when_a_datagram_came() {
+    let (server, client) = (socket("127.0.0.1:0"), socket("127.0.0.1:0"));
+    ask_for_arrival(server.as_fd()).unwrap();
+    // The kernel begins to take times a little later.
+    std::thread::sleep(Duration::from_millis(20));
+    #[allow(clippy::disallowed_methods)]
+    let since_1970 = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let before = since_1970();
+    client.send_to(b"one", server.local_addr().unwrap()).unwrap();
+    let after = since_1970();
+    // That it is read later does not matter.
+    std::thread::sleep(Duration::from_millis(20));
+    let mut receiver = Receiver::new(true);
+    receive(&mut receiver, &server, 1, |datagram| assert_eq!(datagram.destination, None));
+    let arrival = receiver.arrival(0).unwrap();
+    assert!(before <= arrival && arrival <= after, "{before:?} {arrival:?} {after:?}");
+    assert_eq!(receiver.arrival(1), None);
+}
+
+#[test]
+fn a_socket_that_is_not_asked_tells_no_arrival() {
+    let (server, client) = (socket("127.0.0.1:0"), socket("127.0.0.1:0"));
+    client.send_to(b"one", server.local_addr().unwrap()).unwrap();
+    let mut receiver = Receiver::new(true);
+    receive(&mut receiver, &server, 1, |_| {});
+    assert_eq!(receiver.arrival(0), None);
+}
+
+#[test]
+fn a_time_cut_anywhere_is_none() {
+    let time: Vec<u8> = [7_isize, 8].iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let data = control(libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, &time);
+    let arrival = |control: &[u8]| control_messages(control).find_map(arrival_of);
+    assert_eq!(arrival(&data), Some(Duration::new(7, 8)));
+    assert!((0..data.len()).all(|len| arrival(&data[..len]).is_none()));
+    let before = [-1_isize, 8].iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>();
+    assert_eq!(arrival(&control(libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, &before)), None);
 }
