@@ -1,4 +1,4 @@
-//! The load: a few sockets, each with so many queries in flight, a batch of datagrams a system call.
+//! The load that leaves no rest: a few sockets, each with so many queries in flight, a batch of datagrams a system call.
 
 use std::fmt;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -25,9 +25,11 @@ const LATENCY_US_MAX: usize = 1_000_000;
 
 /// What to ask, and how fast.
 pub(crate) struct Load {
-    queries: Vec<Vec<u8>>,
-    /// Queries a second; `None`: the next one as soon as a reply is there.
-    pub(crate) rate: Option<u32>,
+    pub(crate) queries: Vec<Vec<u8>>,
+    /// The sockets, and the queries that each of them keeps in flight.
+    pub(crate) sockets: (usize, usize),
+    /// How many queries are sent at most.
+    pub(crate) limit: usize,
 }
 
 /// What came of it.
@@ -43,6 +45,13 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
+    /// What each reply took of the time that a server has spent, microseconds.
+    pub(crate) fn cpu_us(&self, spent: Duration) -> f64 {
+        #[allow(clippy::cast_precision_loss)]
+        let answered = self.answered.max(1) as f64;
+        spent.as_secs_f64() * 1e6 / answered
+    }
+
     /// Replies a second.
     pub(crate) fn rate(&self) -> f64 {
         #[allow(clippy::cast_precision_loss)]
@@ -64,24 +73,20 @@ impl fmt::Display for Measured {
 struct Client {
     socket: UdpSocket,
     sent: Vec<Option<Instant>>,
-    receiver: Receiver,
-    sender: Sender,
     out: Vec<Vec<u8>>,
 }
 
 impl Client {
-    fn new(port: u16) -> std::io::Result<Self> {
+    fn new(port: u16, window: usize) -> std::io::Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.connect((Ipv4Addr::LOCALHOST, port))?;
         socket.set_nonblocking(true)?;
         rustix::net::sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_OCTETS)?;
-        Ok(Self {
-            socket,
-            sent: vec![None; WINDOW],
-            receiver: Receiver::new(false),
-            sender: Sender::new(false),
-            out: Vec::new(),
-        })
+        Ok(Self { socket, sent: vec![None; window], out: Vec::new() })
+    }
+
+    fn is_idle(&self) -> bool {
+        self.sent.iter().all(Option::is_none)
     }
 }
 
@@ -89,18 +94,14 @@ struct Tally {
     result: Measured,
     latencies: Vec<u32>,
     next: usize,
-    started: Instant,
+    receiver: Receiver,
+    sender: Sender,
 }
 
 impl Load {
     /// A load of these queries, one after the other and over again.
     pub(crate) fn new(queries: Vec<Vec<u8>>) -> Self {
-        Self { queries, rate: None }
-    }
-
-    /// The same queries, so many a second.
-    pub(crate) fn at(&self, rate: u32) -> Self {
-        Self { queries: self.queries.clone(), rate: Some(rate) }
+        Self { queries, sockets: (SOCKETS, WINDOW), limit: usize::MAX }
     }
 
     /// Asks the server on this port of 127.0.0.1 for so long.
@@ -109,20 +110,22 @@ impl Load {
         if self.queries.is_empty() {
             return Err("load: no queries".to_owned());
         }
-        let mut clients = (0..SOCKETS).map(|_| Client::new(port)).collect::<Result<Vec<_>, _>>().map_err(told)?;
+        let (sockets, window) = self.sockets;
+        let clients = (0..sockets).map(|_| Client::new(port, window)).collect::<Result<Vec<_>, _>>();
+        let mut clients = clients.map_err(told)?;
         let started = Instant::now();
         let end = started + time.min(TIME_MAX);
-        let mut tally = Tally { result: Measured::default(), latencies: vec![0; LATENCY_US_MAX + 1], next: 0, started };
+        let (receiver, sender, latencies) = (Receiver::new(false), Sender::new(false), vec![0; LATENCY_US_MAX + 1]);
+        let mut tally = Tally { result: Measured::default(), latencies, next: 0, receiver, sender };
         let mut is_over = false;
         loop {
             let now = Instant::now();
-            if now >= end && !is_over {
+            let is_done = tally.next >= self.limit && clients.iter().all(Client::is_idle);
+            if (now >= end || is_done) && !is_over {
                 is_over = true;
                 tally.result.took = now - started;
             }
-            if now >= end + REPLY_MAX
-                || (is_over && clients.iter().all(|client| client.sent.iter().all(Option::is_none)))
-            {
+            if now >= end + REPLY_MAX || (is_over && clients.iter().all(Client::is_idle)) {
                 break;
             }
             let mut moved = false;
@@ -134,7 +137,7 @@ impl Load {
                 let mut polled: Vec<PollFd<'_>> =
                     clients.iter().map(|client| PollFd::new(&client.socket, PollFlags::IN)).collect();
                 // Whatever the wait comes to: the clock is looked at next.
-                let _ = poll(&mut polled, Some(&self.pause()));
+                let _ = poll(&mut polled, Some(&WAIT));
             }
         }
         let pending = clients.iter().flat_map(|client| &client.sent).filter(|sent| sent.is_some()).count();
@@ -143,25 +146,12 @@ impl Load {
         Ok(tally.result)
     }
 
-    /// How long to wait for replies when there is nothing to do: with a rate, no longer than until the next batch is due.
-    fn pause(&self) -> Timespec {
-        match self.rate {
-            Some(_) => Timespec { tv_sec: 0, tv_nsec: 50_000 },
-            None => WAIT,
-        }
-    }
-
     /// Sends queries in place of those that are answered or lost.
     fn fill(&self, client: &mut Client, tally: &mut Tally) -> std::io::Result<bool> {
         let now = Instant::now();
-        let mut due = self.rate.map_or(usize::MAX, |rate| {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            let due = (f64::from(rate) * (now - tally.started).as_secs_f64()) as usize;
-            due.saturating_sub(tally.next)
-        });
         let mut count = 0;
-        for id in 0..WINDOW {
-            if due == 0 {
+        for id in 0..client.sent.len() {
+            if tally.next >= self.limit {
                 break;
             }
             if let Some(sent) = client.sent[id] {
@@ -178,14 +168,13 @@ impl Load {
             message.extend_from_slice(&self.queries[tally.next % self.queries.len()]);
             message[..2].copy_from_slice(&u16::try_from(id).unwrap_or(0).to_be_bytes());
             tally.next += 1;
-            due -= 1;
             client.sent[id] = Some(now);
             count += 1;
         }
         let mut done = 0;
         while done < count {
             let messages = client.out[done..count].iter().map(Vec::as_slice);
-            match client.sender.send_connected(client.socket.as_fd(), messages) {
+            match tally.sender.send_connected(client.socket.as_fd(), messages) {
                 Ok(sent) => done += sent,
                 // What did not go out is lost.
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
@@ -199,9 +188,9 @@ impl Load {
 
 impl Tally {
     fn read(&mut self, client: &mut Client, is_over: bool) -> bool {
-        let Ok(count) = client.receiver.receive(client.socket.as_fd()) else { return false };
+        let Ok(count) = self.receiver.receive(client.socket.as_fd()) else { return false };
         let now = Instant::now();
-        for datagram in (0..count).filter_map(|index| client.receiver.datagram(index)) {
+        for datagram in (0..count).filter_map(|index| self.receiver.datagram(index)) {
             let reply = datagram.octets;
             if reply.len() < 12 {
                 continue;
@@ -238,19 +227,19 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
 
-    fn echoed(rate: Option<u32>) -> Measured {
+    fn echoed(limit: usize) -> Measured {
         let port = crate::process::free_port().unwrap();
         // It ends with the process.
-        std::thread::spawn(move || crate::echo::serve(port));
+        std::thread::spawn(move || crate::echo::serve(port, 1));
         std::thread::sleep(Duration::from_millis(100));
         let mut load = Load::new(vec![crate::wire::query("a", "A").unwrap()]);
-        load.rate = rate;
+        load.limit = limit;
         load.run(port, Duration::from_millis(500)).unwrap()
     }
 
     #[test]
     fn an_echo_answers_every_query() {
-        let result = echoed(None);
+        let result = echoed(usize::MAX);
         assert!(result.answered > 1000 && result.answered == result.with_answer, "{result}");
         assert_eq!(result.lost, 0);
         let [p50, p99, p999] = result.latency_us;
@@ -258,9 +247,9 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_kept() {
-        let result = echoed(Some(1000));
-        assert!((300..=500).contains(&result.answered), "{result}");
+    fn no_more_are_sent_than_the_limit() {
+        let result = echoed(700);
+        assert_eq!((result.answered, result.lost), (700, 0));
     }
 
     #[test]

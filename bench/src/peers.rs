@@ -16,6 +16,10 @@ pub(crate) enum Work {
     Services,
     /// Asks another server every time.
     Forward,
+    /// Answers behind kubeadm's chain, of which the cache lets the cluster's names pass.
+    Cluster,
+    /// Answers from one of many server blocks, each with a small zone.
+    Blocks,
 }
 
 /// Where things are.
@@ -28,6 +32,12 @@ pub(crate) struct Setting {
     pub(crate) upstream: u16,
     /// The Kubernetes API, `127.0.0.1:PORT`.
     pub(crate) api: String,
+    /// How many threads or processes are to serve.
+    pub(crate) workers: usize,
+    /// How many entries a cache may have, if not as many as by default.
+    pub(crate) cache_entries: Option<usize>,
+    /// How many server blocks [`Work::Blocks`] has.
+    pub(crate) blocks: usize,
 }
 
 /// Gives a server's configuration and arguments, in which `@CONF@` is its file; `None`: that is not its work.
@@ -90,16 +100,28 @@ fn words(text: &str) -> Vec<String> {
 fn corefile(setting: &Setting, work: Work) -> Option<(String, Vec<String>)> {
     let Setting { port, upstream, api, zone_file, .. } = setting;
     let zone_file = zone_file.display();
-    let plugins = match work {
-        Work::Cache => format!("cache 3600\n forward . 127.0.0.1:{upstream}"),
-        Work::Kubeadm => format!(
+    let kubeadm = |cache: &str| {
+        format!(
             "errors\n health 127.0.0.1:0\n ready 127.0.0.1:0\n kubernetes cluster.local in-addr.arpa ip6.arpa {{\n  endpoint http://{api}\n  \
              pods insecure\n  fallthrough in-addr.arpa ip6.arpa\n  ttl 30\n }}\n prometheus 127.0.0.1:0\n forward . 127.0.0.1:{upstream} {{\n  \
-             max_concurrent 1000\n }}\n cache 3600\n loop\n reload\n loadbalance"
-        ),
+             max_concurrent 1000\n }}\n cache 3600{cache}\n loop\n reload\n loadbalance"
+        )
+    };
+    let plugins = match work {
+        Work::Cache => {
+            let entries =
+                setting.cache_entries.map_or_else(String::new, |count| format!(" {{\n  success {count}\n }}"));
+            format!("cache 3600{entries}\n forward . 127.0.0.1:{upstream}")
+        }
+        Work::Kubeadm => kubeadm(""),
+        Work::Cluster => kubeadm(" {\n  disable success cluster.local\n  disable denial cluster.local\n }"),
         Work::Zone => format!("file {zone_file} example.test"),
         Work::Services => format!("errors\n kubernetes cluster.local {{\n  endpoint http://{api}\n }}"),
         Work::Forward => format!("forward . 127.0.0.1:{upstream}"),
+        Work::Blocks => {
+            let block = |number| format!("b{number:04}.test:{port} {{\n bind 127.0.0.1\n file {zone_file}\n}}\n");
+            return Some(((0..setting.blocks).map(block).collect(), words("-conf @CONF@")));
+        }
     };
     Some((format!(".:{port} {{\n bind 127.0.0.1\n {plugins}\n}}\n"), words("-conf @CONF@")))
 }
@@ -108,11 +130,11 @@ fn nsd(setting: &Setting, work: Work) -> Option<(String, Vec<String>)> {
     if !matches!(work, Work::Cache | Work::Zone) {
         return None;
     }
-    let (folder, port) = (setting.folder.display(), setting.port);
+    let (folder, port, workers) = (setting.folder.display(), setting.port, setting.workers);
     let text = format!(
         "server:\n ip-address: 127.0.0.1@{port}\n username: \"\"\n zonesdir: \"{folder}\"\n pidfile: \"\"\n database: \"\"\n \
-         xfrdfile: \"{folder}/xfrd.state\"\n zonelistfile: \"{folder}/zone.list\"\n xfrdir: \"{folder}\"\n server-count: 1\n \
-         rrl-ratelimit: 0\n rrl-whitelist-ratelimit: 0\n zonefiles-check: no\nremote-control:\n control-enable: no\n\
+         xfrdfile: \"{folder}/xfrd.state\"\n zonelistfile: \"{folder}/zone.list\"\n xfrdir: \"{folder}\"\n server-count: {workers}\n \
+         rrl-ratelimit: 0\n rrl-whitelist-ratelimit: 0\n zonefiles-check: no\n reuseport: yes\nremote-control:\n control-enable: no\n\
          zone:\n name: example.test\n zonefile: \"{}\"\n",
         setting.zone_file.display()
     );
@@ -123,9 +145,9 @@ fn knot(setting: &Setting, work: Work) -> Option<(String, Vec<String>)> {
     if !matches!(work, Work::Cache | Work::Zone) {
         return None;
     }
-    let (folder, port) = (setting.folder.display(), setting.port);
+    let (folder, port, workers) = (setting.folder.display(), setting.port, setting.workers);
     let text = format!(
-        "server:\n    listen: 127.0.0.1@{port}\n    rundir: {folder}\n    udp-workers: 1\n    tcp-workers: 1\n    background-workers: 1\n\
+        "server:\n    listen: 127.0.0.1@{port}\n    rundir: {folder}\n    udp-workers: {workers}\n    tcp-workers: 1\n    background-workers: 1\n\
          database:\n    storage: {folder}/knot\nzone:\n  - domain: example.test\n    file: {}\n    zonefile-sync: -1\n    \
          journal-content: none\n",
         setting.zone_file.display()
@@ -134,6 +156,9 @@ fn knot(setting: &Setting, work: Work) -> Option<(String, Vec<String>)> {
 }
 
 fn dnsmasq(setting: &Setting, work: Work) -> Option<(String, Vec<String>)> {
+    if setting.workers > 1 {
+        return None;
+    }
     let size = match work {
         Work::Cache => 20_000,
         Work::Forward => 0,
@@ -153,10 +178,10 @@ fn unbound(setting: &Setting, work: Work) -> Option<(String, Vec<String>)> {
         Work::Forward => "yes",
         _ => return None,
     };
-    let Setting { port, upstream, folder, .. } = setting;
+    let Setting { port, upstream, folder, workers, .. } = setting;
     let text = format!(
         "server:\n interface: 127.0.0.1\n port: {port}\n do-not-query-localhost: no\n chroot: \"\"\n username: \"\"\n pidfile: \"\"\n \
-         directory: \"{}\"\n num-threads: 1\n module-config: \"iterator\"\n local-zone: \"test.\" nodefault\n msg-cache-size: 32m\n rrset-cache-size: 64m\n use-syslog: no\n \
+         directory: \"{}\"\n num-threads: {workers}\n so-reuseport: yes\n module-config: \"iterator\"\n local-zone: \"test.\" nodefault\n msg-cache-size: 32m\n rrset-cache-size: 64m\n use-syslog: no\n \
          so-rcvbuf: 1m\n outgoing-range: 4096\n num-queries-per-thread: 2048\nremote-control:\n control-enable: no\n\
          forward-zone:\n name: \".\"\n forward-addr: 127.0.0.1@{upstream}\n forward-no-cache: {no_cache}\n",
         folder.display()
@@ -170,9 +195,15 @@ fn dnsdist(setting: &Setting, work: Work) -> Option<(String, Vec<String>)> {
         Work::Forward => "",
         _ => return None,
     };
-    let Setting { port, upstream, .. } = setting;
+    let Setting { port, upstream, workers, .. } = setting;
+    let listeners: String = (0..*workers)
+        .map(|at| {
+            let call = if at == 0 { "setLocal" } else { "addLocal" };
+            format!("{call}(\"127.0.0.1:{port}\", {{reusePort=true}})\n")
+        })
+        .collect();
     let text = format!(
-        "setSecurityPollSuffix(\"\")\nsetLocal(\"127.0.0.1:{port}\")\nnewServer({{address=\"127.0.0.1:{upstream}\"}}):setUp()\n{cache}"
+        "setSecurityPollSuffix(\"\")\n{listeners}newServer({{address=\"127.0.0.1:{upstream}\"}}):setUp()\n{cache}"
     );
     Some((text, words("--supervised -C @CONF@")))
 }

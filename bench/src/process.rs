@@ -1,4 +1,4 @@
-//! Servers as child processes on one core, and what the kernel knows of them.
+//! Servers as child processes on cores of their own, and what the kernel knows of them.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a start may take until the first answer.
-const START_MAX: Duration = Duration::from_secs(60);
+const START_MAX: Duration = Duration::from_secs(180);
 /// How long a reply to a look whether the server is there may take.
 const LOOK: Duration = Duration::from_millis(20);
 /// How long a server may take to end by itself before it is killed.
@@ -22,13 +22,26 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a program on one core; its log goes to a file.
-    pub(crate) fn start(core: usize, command: &[String], port: u16, log: &Path) -> Result<Self, String> {
+    /// Starts a program on these cores; its log goes to a file.
+    pub(crate) fn start(
+        cores: &str,
+        environment: &[(&str, String)],
+        command: &[String],
+        port: u16,
+        log: &Path,
+    ) -> Result<Self, String> {
         let told = |error: std::io::Error| format!("{}: {error}", command.join(" "));
         let out = File::create(log).map_err(told)?;
         let errors = out.try_clone().map_err(told)?;
         let mut taskset = Command::new("taskset");
-        taskset.arg("-c").arg(core.to_string()).args(command).stdin(Stdio::null()).stdout(out).stderr(errors);
+        taskset
+            .arg("-c")
+            .arg(cores)
+            .args(command)
+            .envs(environment.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(errors);
         Ok(Self { child: taskset.spawn().map_err(told)?, port, ready: Duration::ZERO })
     }
 
@@ -60,6 +73,12 @@ impl Server {
     /// The time that the server has spent on a core: user and system, of all threads of all its processes.
     pub(crate) fn cpu(&self) -> Duration {
         Duration::from_nanos(self.tree().iter().map(|pid| cpu_of(*pid)).sum())
+    }
+
+    /// Sends a signal: its name without `SIG`.
+    pub(crate) fn signal(&self, name: &str) {
+        // A server that has ended is told of when it is asked.
+        let _ = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
     }
 
     /// Resident memory of all its processes, bytes. Pages that they share count for each.
@@ -117,9 +136,9 @@ fn cpu_of(pid: u32) -> u64 {
 }
 
 /// Keeps this process, with the threads that it starts from now on, on one core.
-pub(crate) fn pin_myself(core: usize) -> Result<(), String> {
+pub(crate) fn pin_myself(cores: &str) -> Result<(), String> {
     let mut command = Command::new("taskset");
-    command.args(["-a", "-c", "-p", &core.to_string(), &std::process::id().to_string()]).stdout(Stdio::null());
+    command.args(["-a", "-c", "-p", cores, &std::process::id().to_string()]).stdout(Stdio::null());
     match command.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("taskset: {status}")),

@@ -5,10 +5,9 @@ use std::path::Path;
 
 use crate::rows::{Cell, Figures, Loaded, Row};
 
-/// The document, and what stands before and behind its tables.
+/// The document and its picture.
 const FILE: &str = "docs/performance.md";
 const PICTURE: &str = "docs/performance.svg";
-const MARKS: (&str, &str) = ("<!-- figures -->", "<!-- end of figures -->");
 const BAR_PIXELS: f64 = 16.0;
 /// How wide a bar of so many microseconds is; longer ones are cut.
 const MICROSECOND_PIXELS: f64 = 16.0;
@@ -16,10 +15,7 @@ const SHOWN_US_MAX: f64 = 45.0;
 
 /// The tables.
 pub(crate) fn text(figures: &Figures) -> String {
-    let mut text = format!("Measured on {}, {}; ", date(), machine());
-    let versions: Vec<String> = figures.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
-    // Writing to a string cannot fail, here and below.
-    let _ = writeln!(text, "{}. Medians of {} rounds.\n", versions.join(", "), figures.times);
+    let mut text = heading(&figures.versions, figures.times);
     for (row, cells) in &figures.rows {
         text.push_str(&table(row, cells));
     }
@@ -27,6 +23,13 @@ pub(crate) fn text(figures: &Figures) -> String {
         text.push_str(&loaded(&figures.loaded));
     }
     text
+}
+
+/// When, where and with what was measured.
+pub(crate) fn heading(versions: &[(&'static str, String)], times: usize) -> String {
+    let versions: Vec<String> = versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+    let rounds = if times == 1 { "One round".to_owned() } else { format!("Medians of {times} rounds") };
+    format!("Measured on {}, {}; {}. {rounds}.\n\n", date(), machine(), versions.join(", "))
 }
 
 fn table(row: &Row, cells: &[Cell]) -> String {
@@ -63,14 +66,23 @@ fn loaded(loaded: &[Loaded]) -> String {
 
 /// Puts tables and picture into their files.
 pub(crate) fn write(root: &Path, figures: &Figures) -> Result<(), String> {
-    let told = |error: std::io::Error| error.to_string();
+    put(root, "figures", &text(figures))?;
+    std::fs::write(root.join(PICTURE), picture(figures)).map_err(|error| format!("{PICTURE}: {error}"))
+}
+
+/// Puts a text between the marks `<!-- MARK -->` and `<!-- end of MARK -->` of the document.
+pub(crate) fn put(root: &Path, mark: &str, text: &str) -> Result<(), String> {
+    let told = |error: std::io::Error| format!("{FILE}: {error}");
     let file = root.join(FILE);
-    let old = std::fs::read_to_string(&file).map_err(|error| format!("{FILE}: {error}"))?;
-    let marked = old.split_once(MARKS.0).and_then(|(head, rest)| Some((head, rest.split_once(MARKS.1)?.1)));
-    let (head, tail) = marked.ok_or_else(|| format!("{FILE}: no `{}` and `{}`", MARKS.0, MARKS.1))?;
-    let new = format!("{head}{}\n\n{}{}{tail}", MARKS.0, text(figures), MARKS.1);
-    std::fs::write(&file, new).map_err(told)?;
-    std::fs::write(root.join(PICTURE), picture(figures)).map_err(told)
+    let new = replaced(&std::fs::read_to_string(&file).map_err(told)?, mark, text)?;
+    std::fs::write(&file, new).map_err(told)
+}
+
+fn replaced(old: &str, mark: &str, text: &str) -> Result<String, String> {
+    let (begin, end) = (format!("<!-- {mark} -->"), format!("<!-- end of {mark} -->"));
+    let marked = old.split_once(&begin).and_then(|(head, rest)| Some((head, rest.split_once(&end)?.1)));
+    let (head, tail) = marked.ok_or_else(|| format!("{FILE}: no `{begin}` and `{end}`"))?;
+    Ok(format!("{head}{begin}\n\n{}\n\n{end}{tail}", text.trim_end()))
 }
 
 /// Bars of CPU a query, a group for each row.
@@ -135,4 +147,19 @@ fn date() -> String {
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     format!("{year}-{month:02}-{day:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn what_stands_between_the_marks_is_replaced_and_nothing_else() {
+        let old = "a\n<!-- x -->\nold\n<!-- end of x -->\nb\n<!-- y -->\n<!-- end of y -->\n";
+        let new = replaced(old, "x", "new\n\n").unwrap();
+        assert_eq!(new, "a\n<!-- x -->\n\nnew\n\n<!-- end of x -->\nb\n<!-- y -->\n<!-- end of y -->\n");
+        assert_eq!(replaced(&new, "x", "new").unwrap(), new);
+        assert!(replaced(old, "z", "new").unwrap_err().contains("<!-- z -->"));
+    }
 }

@@ -24,7 +24,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts a binary on one core with a Corefile, in which `@PORT@` and `@READY@` stand for free ports, and waits for `/ready`.
-    pub(super) fn start(binary: &Path, core: usize, corefile: &str, folder: &Path) -> Result<Self, String> {
+    pub(super) fn start(binary: &Path, core: &str, corefile: &str, folder: &Path) -> Result<Self, String> {
         let (port, ready_port) = (free_port()?, free_port()?);
         let corefile = corefile.replace("@PORT@", &port.to_string()).replace("@READY@", &ready_port.to_string());
         let file = folder.join("Corefile");
@@ -33,7 +33,7 @@ impl Server {
         let log = std::fs::File::create(folder.join("log")).map_err(told)?;
         let errors = log.try_clone().map_err(told)?;
         let mut command = Command::new("taskset");
-        command.arg("-c").arg(core.to_string()).arg(binary).arg("-conf").arg(&file);
+        command.arg("-c").arg(core).arg(binary).arg("-conf").arg(&file);
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
         let begun = Instant::now();
         let child = command.spawn().map_err(|error| format!("taskset {}: {error}", binary.display()))?;
