@@ -117,15 +117,18 @@ fn write_answer(query: &Query, answer: &Answer, out: &mut Vec<u8>) {
     };
     let limit = limit_of(query).saturating_sub(tail_len(query, answer));
     let bits = (answer.flags & !flags::RCODE) | (rcode & flags::RCODE);
-    out.extend_from_slice(&query.id().to_be_bytes());
-    out.extend_from_slice(&bits.to_be_bytes());
-    out.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
     let question = query.shown_question();
-    out.extend_from_slice(question.name().as_slice());
-    out.extend_from_slice(&question.qtype().to_int().to_be_bytes());
-    out.extend_from_slice(&question.qclass().to_int().to_be_bytes());
+    let name = question.name().as_slice();
+    // All the room at once: what is appended below are a few octets at a time.
+    out.reserve(answer.plain_len(question.wire_len()).min(limit) + OPT_OCTETS);
+    let ([id_high, id_low], [bits_high, bits_low]) = (query.id().to_be_bytes(), bits.to_be_bytes());
+    out.extend_from_slice(&[id_high, id_low, bits_high, bits_low, 0, 1, 0, 0, 0, 0, 0, 0]);
+    out.extend_from_slice(name);
+    let ([type_high, type_low], [class_high, class_low]) =
+        (question.qtype().to_int().to_be_bytes(), question.qclass().to_int().to_be_bytes());
+    out.extend_from_slice(&[type_high, type_low, class_high, class_low]);
 
-    let mut writer = Writer::new(out, question.name().as_slice());
+    let mut writer = Writer::new(out, name);
     let mut counts = [0u16; 3];
     let mut cut = answer.overflowed();
     'sections: for section in SECTIONS {
@@ -144,8 +147,10 @@ fn write_answer(query: &Query, answer: &Answer, out: &mut Vec<u8>) {
         write_reply_opt(query, edns, answer.edns.as_ref(), rcode, out);
         counts[2] += 1;
     }
-    for (section, count) in counts.iter().enumerate() {
-        out[6 + 2 * section..8 + 2 * section].copy_from_slice(&count.to_be_bytes());
+    if let Some(places) = out.get_mut(6..HEADER_OCTETS) {
+        for (place, count) in places.chunks_exact_mut(2).zip(counts) {
+            place.copy_from_slice(&count.to_be_bytes());
+        }
     }
 }
 
@@ -158,6 +163,7 @@ fn opt_len(query: &Query, answer: &Answer) -> usize {
     let Some(edns) = query.edns() else { return 0 };
     let options = match &answer.edns {
         Some(own) => own.options.len(),
+        None if edns.options.is_empty() => 0,
         None => echoed(query, edns).map(|(_, data)| 4 + data.len()).sum(),
     };
     OPT_OCTETS + options
@@ -208,11 +214,13 @@ fn write_reply_opt(query: &Query, edns: &Edns, own: Option<&ReplyEdns>, rcode: u
 }
 
 pub(crate) fn write_opt(out: &mut Vec<u8>, udp_size: u16, ttl: u32, options: &[u8]) {
-    out.push(0);
-    out.extend_from_slice(&Rtype::OPT.to_int().to_be_bytes());
-    out.extend_from_slice(&udp_size.to_be_bytes());
-    out.extend_from_slice(&ttl.to_be_bytes());
-    out.extend_from_slice(&u16::try_from(options.len()).unwrap_or(0).to_be_bytes());
+    let [size_high, size_low] = udp_size.to_be_bytes();
+    let [code, version, flags_high, flags_low] = ttl.to_be_bytes();
+    let [len_high, len_low] = u16::try_from(options.len()).unwrap_or(0).to_be_bytes();
+    let [type_high, type_low] = Rtype::OPT.to_int().to_be_bytes();
+    let fixed: [u8; OPT_OCTETS] =
+        [0, type_high, type_low, size_high, size_low, code, version, flags_high, flags_low, len_high, len_low];
+    out.extend_from_slice(&fixed);
     out.extend_from_slice(options);
 }
 
@@ -220,14 +228,21 @@ pub(crate) fn write_opt(out: &mut Vec<u8>, udp_size: u16, ttl: u32, options: &[u
 struct Writer<'a> {
     out: &'a mut Vec<u8>,
     /// Where suffixes stand that later names may point at.
-    suffixes: [u16; SUFFIXES_MAX],
+    places: [u16; SUFFIXES_MAX],
+    /// How long each of them is without pointers, octets.
+    lens: [u8; SUFFIXES_MAX],
+    /// Which of them stand there without a pointer, a bit each.
+    whole: u64,
     known: usize,
     question: &'a [u8],
 }
 
+const _: () = assert!(SUFFIXES_MAX <= u64::BITS as usize);
+
 impl<'a> Writer<'a> {
     fn new(out: &'a mut Vec<u8>, question: &'a [u8]) -> Self {
-        let mut writer = Self { out, suffixes: [0; SUFFIXES_MAX], known: 0, question };
+        let (places, lens) = ([0; SUFFIXES_MAX], [0; SUFFIXES_MAX]);
+        let mut writer = Self { out, places, lens, whole: 0, known: 0, question };
         writer.remember(question, HEADER_OCTETS, question.len());
         writer
     }
@@ -236,28 +251,30 @@ impl<'a> Writer<'a> {
     fn record(&mut self, record: Record<'_>, limit: usize) -> bool {
         let (start, known) = (self.out.len(), self.known);
         self.name(record.owner_wire());
-        self.out.extend_from_slice(&record.rtype().to_int().to_be_bytes());
-        self.out.extend_from_slice(&record.class().to_int().to_be_bytes());
-        self.out.extend_from_slice(&record.ttl().to_be_bytes());
-        let len_at = self.out.len();
-        self.out.extend_from_slice(&[0, 0]);
-        self.rdata(record);
-        if self.out.len() > limit {
+        let rdata = record.rdata();
+        let names = compressible(record.rtype());
+        let [type_high, type_low] = record.rtype().to_int().to_be_bytes();
+        let [class_high, class_low] = record.class().to_int().to_be_bytes();
+        let [ttl_0, ttl_1, ttl_2, ttl_3] = record.ttl().to_be_bytes();
+        let [len_high, len_low] = (rdata.len() as u16).to_be_bytes();
+        self.out.extend_from_slice(&[
+            type_high, type_low, class_high, class_low, ttl_0, ttl_1, ttl_2, ttl_3, len_high, len_low,
+        ]);
+        match names {
+            None => self.out.extend_from_slice(rdata),
+            Some(names) => self.compressed(rdata, names),
+        }
+        let fits = self.out.len() <= limit;
+        if !fits {
             self.out.truncate(start);
             self.known = known;
-            return false;
         }
-        let len = (self.out.len() - len_at - 2) as u16;
-        self.out[len_at..len_at + 2].copy_from_slice(&len.to_be_bytes());
-        true
+        fits
     }
 
-    fn rdata(&mut self, record: Record<'_>) {
-        let rdata = record.rdata();
-        let Some((before, names)) = compressible(record.rtype()) else {
-            self.out.extend_from_slice(rdata);
-            return;
-        };
+    /// Writes rdata with names in it, and its length again: with pointers it is shorter.
+    fn compressed(&mut self, rdata: &[u8], (before, names): (usize, usize)) {
+        let start = self.out.len();
         let (head, mut rest) = rdata.split_at(before.min(rdata.len()));
         self.out.extend_from_slice(head);
         for _ in 0..names {
@@ -267,6 +284,8 @@ impl<'a> Writer<'a> {
             rest = after;
         }
         self.out.extend_from_slice(rest);
+        let len = (self.out.len() - start) as u16;
+        self.out[start - 2..start].copy_from_slice(&len.to_be_bytes());
     }
 
     /// Writes a name, its longest known suffix as a pointer.
@@ -276,24 +295,26 @@ impl<'a> Writer<'a> {
             return;
         }
         let start = self.out.len();
-        let mut at = 0;
-        while let Some(&len) = name.get(at)
+        let mut rest = name;
+        while let Some((&len, after)) = rest.split_first()
             && len != 0
         {
-            if let Some(target) = self.find(&name[at..]) {
+            if let Some(target) = self.find(rest) {
+                let at = name.len() - rest.len();
                 self.out.extend_from_slice(&name[..at]);
                 self.out.extend_from_slice(&(0xc000 | target).to_be_bytes());
                 self.remember(name, start, at);
                 return;
             }
-            at += 1 + usize::from(len);
+            rest = after.get(usize::from(len)..).unwrap_or_default();
         }
         self.out.extend_from_slice(name);
-        self.remember(name, start, at);
+        self.remember(name, start, name.len());
     }
 
-    /// Remembers the suffixes of a name written at `start` that begin before `end`.
+    /// Remembers the suffixes of a name written at `start` that begin before `end`, where a pointer stands unless it is the name's own end.
     fn remember(&mut self, name: &[u8], start: usize, end: usize) {
+        let is_whole = end == name.len();
         let mut at = 0;
         while at < end && self.known < SUFFIXES_MAX {
             let len = name.get(at).copied().unwrap_or(0);
@@ -301,14 +322,29 @@ impl<'a> Writer<'a> {
             if len == 0 || start + at > 0x3fff {
                 return;
             }
-            self.suffixes[self.known] = (start + at) as u16;
+            self.places[self.known] = (start + at) as u16;
+            // Names have 255 octets at most.
+            self.lens[self.known] = (name.len() - at) as u8;
+            let bit = 1 << self.known;
+            self.whole = if is_whole { self.whole | bit } else { self.whole & !bit };
             self.known += 1;
             at += 1 + usize::from(len);
         }
     }
 
+    /// Where `suffix` stands already.
     fn find(&self, suffix: &[u8]) -> Option<u16> {
-        self.suffixes[..self.known].iter().copied().find(|target| same_name(self.out, usize::from(*target), suffix))
+        let known = self.places.iter().zip(&self.lens).take(self.known).enumerate();
+        let mut alike = known.filter(|(_, (_, len))| usize::from(**len) == suffix.len());
+        let (_, (place, _)) = alike.find(|(index, (place, _))| {
+            let at = usize::from(**place);
+            if self.whole >> index & 1 == 1 {
+                self.out.get(at..at + suffix.len()) == Some(suffix)
+            } else {
+                same_name(self.out, at, suffix)
+            }
+        })?;
+        Some(*place)
     }
 }
 

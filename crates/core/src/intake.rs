@@ -1,10 +1,10 @@
 //! From octets to a query: what is dropped, what is rejected at once, what goes to the chain.
 
-use domain::base::iana::{Class, Rtype};
+use domain::base::iana::Rtype;
 
 use crate::answer::flags;
-use crate::name;
-use crate::query::{Arrival, Edns, Query, Question};
+use crate::query::{Arrival, Edns, Query};
+use crate::question::Question;
 use crate::wire::{HEADER_OCTETS, Malformed, RawRecord, expand_name, expand_rdata, raw_record, u16_at};
 
 /// The most records of the prerequisite and update sections of an update together (RFC 2136 sections 2.4 and 2.5).
@@ -51,17 +51,18 @@ impl Query {
             return Intake::Reject(reject(id, bits, shown, 1, &[]));
         }
         if message.len() == HEADER_OCTETS {
-            let question = Question::from_inline(name::root(), Rtype::from_int(0), Class::from_int(0));
-            self.fill(id, bits & !flags::RCODE, question, None);
+            *self.asked_mut() = Question::none();
+            self.fill(id, bits & !flags::RCODE, None);
             return Intake::NoQuestion;
         }
-        let Ok((question, end)) = read_question(message) else {
+        let Some(len) = self.asked_mut().read(&message[HEADER_OCTETS..]) else {
             return Intake::Reject(reject(id, bits, shown, 1, &[]));
         };
+        let end = HEADER_OCTETS + len;
         let Ok(edns) = read_records(self, message, end, counts) else {
             return Intake::Reject(reject(id, bits, shown, 1, &message[HEADER_OCTETS..end]));
         };
-        self.fill(id, bits & !flags::RCODE, question, edns);
+        self.fill(id, bits & !flags::RCODE, edns);
         Intake::Serve
     }
 
@@ -101,24 +102,6 @@ fn reject(id: u16, bits: u16, opcode: u16, rcode: u16, question: &[u8]) -> Vec<u
     reply.extend_from_slice(&[0, u8::from(!question.is_empty()), 0, 0, 0, 0, 0, 0]);
     reply.extend_from_slice(question);
     reply
-}
-
-fn read_question(message: &[u8]) -> Result<(Question, usize), Malformed> {
-    let mut at = HEADER_OCTETS;
-    loop {
-        // A pointer has nothing to point at but the header.
-        let len = *message.get(at).ok_or(Malformed)?;
-        at += 1;
-        match len {
-            0 => break,
-            1..=63 => at += usize::from(len),
-            _ => return Err(Malformed),
-        }
-    }
-    let qname = name::inline_from_wire(message.get(HEADER_OCTETS..at).ok_or(Malformed)?).ok_or(Malformed)?;
-    let qtype = Rtype::from_int(u16_at(message, at)?);
-    let qclass = Class::from_int(u16_at(message, at + 2)?);
-    Ok((Question::from_inline(qname, qtype, qclass), at + 4))
 }
 
 /// Walks over the records and finds the OPT record: the last one in the additional section counts. A message that ends between two

@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod name;
 mod plugin;
 mod query;
+mod question;
 mod record;
 mod service;
 mod setup;
@@ -44,7 +45,8 @@ pub use log::{Level, Log, LogSink, NoLog};
 pub use metrics::{Metrics, PerServer};
 pub use name::{Fallthrough, InlineName, LabelStarts, OwnedName, Zone, Zones};
 pub use plugin::{Blame, Body, Error, Fixed, Link, Next, Plugin, Reply, Rest, Run, is_unwritten};
-pub use query::{Arrival, Edns, LOOKUP_DEPTH_MAX, Protocol, Query, Question, Slot, UDP_SIZE_MIN, edns_options};
+pub use query::{Arrival, Edns, LOOKUP_DEPTH_MAX, Protocol, Query, Slot, UDP_SIZE_MIN, edns_options};
+pub use question::Question;
 pub use record::{Entry, Record};
 pub use service::{
     BindFailure, ClientAuth, Exit, HttpHandler, HttpReply, HttpSite, HttpTls, Interfaces, Readiness, Service,

@@ -8,7 +8,8 @@ use domain::base::iana::OptRcode as Rcode;
 use domain::base::iana::Rtype;
 use prometheus::{CounterVec, GaugeVec, HistogramOpts, HistogramVec, Opts, Registry};
 
-use crate::query::{Query, Question};
+use crate::query::Query;
+use crate::question::Question;
 
 /// The buckets of request times: 0.25 ms, doubled fifteen times. Seconds.
 pub const TIME_BUCKETS: [f64; 16] =

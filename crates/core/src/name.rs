@@ -28,16 +28,27 @@ impl LabelStarts {
     #[must_use]
     pub fn of(wire: &[u8]) -> Self {
         let mut found = Self { starts: [0; LABELS_MAX + 1], count: 0 };
+        found.find(wire);
+        found
+    }
+
+    /// Finds the labels of the uncompressed name at the beginning of `octets` and returns its length; `None` if it does not end there
+    /// with its root octet, or has more labels than a name can have.
+    pub(crate) fn find(&mut self, octets: &[u8]) -> Option<usize> {
+        self.count = 0;
         let mut at = 0usize;
-        while let Some(&len) = wire.get(at) {
-            found.starts[usize::from(found.count)] = u8::try_from(at).unwrap_or(u8::MAX);
-            if len == 0 || usize::from(found.count) == LABELS_MAX {
-                break;
+        loop {
+            let len = *octets.get(at)?;
+            // A name that long is none; its labels so far are.
+            let start = u8::try_from(at).ok()?;
+            *self.starts.get_mut(usize::from(self.count))? = start;
+            match len {
+                0 => return Some(at + 1),
+                1..=63 if usize::from(self.count) < LABELS_MAX => self.count += 1,
+                _ => return None,
             }
-            found.count += 1;
             at += 1 + usize::from(len);
         }
-        found
     }
 
     /// How many labels the name has, the root not counted.

@@ -16,8 +16,9 @@ use crate::block::Block;
 use crate::clock::Clock;
 use crate::finish::Seal;
 use crate::instance::Env;
-use crate::name::{self, InlineName, LabelStarts, OwnedName};
+use crate::name::OwnedName;
 use crate::plugin::{Error, Reply};
+use crate::question::Question;
 use crate::subnet::Subnet;
 
 /// How deep look-ups that plugins make from inside the chain may nest (a CNAME chase through templates, say).
@@ -80,67 +81,6 @@ pub fn edns_options(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
         rest = after;
         Some((u16::from_be_bytes([head[0], head[1]]), data))
     })
-}
-
-/// What is asked: a name, its lower-case form with label starts, type and class.
-#[derive(Clone, Debug)]
-pub struct Question {
-    name: InlineName,
-    lower: InlineName,
-    labels: LabelStarts,
-    qtype: Rtype,
-    qclass: Class,
-}
-
-impl Question {
-    /// Makes a question of its parts.
-    #[must_use]
-    pub fn new(name: &Name<[u8]>, qtype: Rtype, qclass: Class) -> Self {
-        Self::from_inline(name::inline(name), qtype, qclass)
-    }
-
-    pub(crate) fn from_inline(name: InlineName, qtype: Rtype, qclass: Class) -> Self {
-        let mut lower = name.clone();
-        lower.make_canonical();
-        let labels = LabelStarts::of(lower.as_slice());
-        Self { name, lower, labels, qtype, qclass }
-    }
-
-    /// The name, in the case in which it was asked.
-    #[must_use]
-    pub fn name(&self) -> &Name<[u8]> {
-        self.name.for_slice()
-    }
-
-    /// The name in lower case.
-    #[must_use]
-    pub fn lower(&self) -> &Name<[u8]> {
-        self.lower.for_slice()
-    }
-
-    /// Where the labels start, the same for both forms of the name.
-    #[must_use]
-    pub fn labels(&self) -> &LabelStarts {
-        &self.labels
-    }
-
-    /// The type.
-    #[must_use]
-    pub fn qtype(&self) -> Rtype {
-        self.qtype
-    }
-
-    /// The class.
-    #[must_use]
-    pub fn qclass(&self) -> Class {
-        self.qclass
-    }
-
-    /// The length of the question on the wire, octets.
-    #[must_use]
-    pub fn wire_len(&self) -> usize {
-        self.name.len() + 4
-    }
 }
 
 /// Where a message came in.
@@ -213,14 +153,13 @@ impl Query {
     /// An empty query for the worker to read messages into.
     #[must_use]
     pub fn new(env: Arc<Env>, arrival: Arrival) -> Self {
-        let question = Question::from_inline(name::root(), Rtype::from_int(0), Class::from_int(0));
         Self(Box::new(Inner {
             request: Vec::new(),
             id: 0,
             flags: 0,
             original: None,
             shown: None,
-            question,
+            question: Question::none(),
             edns: None,
             subnet: None,
             arrival,
@@ -248,18 +187,23 @@ impl Query {
         inner.subnet = None;
         inner.depth = 0;
         inner.block = usize::MAX;
+        inner.original = None;
+        inner.shown = None;
         inner.labels.clear();
         inner.seal = None;
         inner.slots.clear();
     }
 
-    pub(crate) fn fill(&mut self, id: u16, flags: u16, question: Question, edns: Option<Edns>) {
+    /// The question, for the reader of a message.
+    pub(crate) fn asked_mut(&mut self) -> &mut Question {
+        &mut self.0.question
+    }
+
+    /// Sets what a message says besides its question.
+    pub(crate) fn fill(&mut self, id: u16, flags: u16, edns: Option<Edns>) {
         let inner = &mut *self.0;
         inner.id = id;
         inner.flags = flags;
-        inner.original = None;
-        inner.shown = None;
-        inner.question = question;
         inner.edns = edns;
     }
 
@@ -356,13 +300,13 @@ impl Query {
     /// The type asked.
     #[must_use]
     pub fn qtype(&self) -> Rtype {
-        self.0.question.qtype
+        self.0.question.qtype()
     }
 
     /// The class asked.
     #[must_use]
     pub fn qclass(&self) -> Class {
-        self.0.question.qclass
+        self.0.question.qclass()
     }
 
     /// The OPT record, if the query has one.
@@ -689,9 +633,9 @@ impl Inner {
         for count in [1, 0, 0, additional] {
             out.extend_from_slice(&u16::to_be_bytes(count));
         }
-        out.extend_from_slice(self.question.name.as_slice());
-        out.extend_from_slice(&self.question.qtype.to_int().to_be_bytes());
-        out.extend_from_slice(&self.question.qclass.to_int().to_be_bytes());
+        out.extend_from_slice(self.question.name().as_slice());
+        out.extend_from_slice(&self.question.qtype().to_int().to_be_bytes());
+        out.extend_from_slice(&self.question.qclass().to_int().to_be_bytes());
         if let Some(edns) = &self.edns {
             let ttl = u32::from(edns.version) << 16 | u32::from(edns.flags);
             crate::finish::write_opt(out, edns.udp_size, ttl, &edns.options);
