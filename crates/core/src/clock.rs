@@ -6,8 +6,12 @@ use std::time::{Instant, SystemTime};
 
 /// What time it is.
 pub trait Clock: Send + Sync + 'static {
-    /// Time that only goes forward.
+    /// Time that only goes forward. A worker's clock may stand still for a few queries, which is a few microseconds.
     fn now(&self) -> Instant;
+    /// The same, of a clock that never stands still.
+    fn exact(&self) -> Instant {
+        self.now()
+    }
     /// Time of day.
     fn wall(&self) -> SystemTime;
 

@@ -16,6 +16,7 @@ use crate::block::Block;
 use crate::clock::Clock;
 use crate::finish::Seal;
 use crate::instance::Env;
+use crate::metrics::Shard;
 use crate::name::OwnedName;
 use crate::plugin::{Error, Reply};
 use crate::question::Question;
@@ -143,6 +144,8 @@ struct Inner {
     labels: Vec<(&'static str, String)>,
     seal: Option<Box<dyn Seal>>,
     depth: u8,
+    /// It lives on its own, perhaps on another thread than its worker's.
+    is_fork: bool,
     spare: Option<Box<Answer>>,
     /// The buffer of the options of the query before.
     spare_options: Vec<u8>,
@@ -150,7 +153,8 @@ struct Inner {
 }
 
 impl Query {
-    /// An empty query for the worker to read messages into.
+    /// An empty query for the worker to read messages into. All that belong to one [`Env`] are served on one thread, forks excepted: they
+    /// count in the cells of its worker.
     #[must_use]
     pub fn new(env: Arc<Env>, arrival: Arrival) -> Self {
         Self(Box::new(Inner {
@@ -169,6 +173,7 @@ impl Query {
             labels: Vec::new(),
             seal: None,
             depth: 0,
+            is_fork: false,
             spare: None,
             spare_options: Vec::new(),
             slots: Vec::new(),
@@ -390,7 +395,7 @@ impl Query {
         self.0.arrival.received
     }
 
-    /// What time it is.
+    /// What time it is, a few microseconds give or take: see [`Clock::now`].
     #[must_use]
     pub fn now(&self) -> Instant {
         self.0.env.clock.now()
@@ -405,7 +410,7 @@ impl Query {
     /// How long ago the message was read.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        self.now().saturating_duration_since(self.received())
+        self.0.env.clock.exact().saturating_duration_since(self.received())
     }
 
     /// Gives up on the query at that time. An earlier deadline stays; look-ups from inside have it too, forks do not.
@@ -427,6 +432,12 @@ impl Query {
     #[must_use]
     pub fn env(&self) -> &Arc<Env> {
         &self.0.env
+    }
+
+    /// In whose cells this query counts.
+    #[must_use]
+    pub fn shard(&self) -> Shard {
+        if self.0.is_fork { Shard::SHARED } else { Shard::of_worker(self.0.env.worker) }
     }
 
     /// The index of the listener among the instance's, for [`crate::PerServer`].
@@ -555,6 +566,7 @@ impl Query {
             labels: Vec::new(),
             seal: None,
             depth: inner.depth,
+            is_fork: true,
             spare: None,
             spare_options: Vec::new(),
             slots: Vec::new(),

@@ -127,7 +127,10 @@ mod tests {
     fn a_question_is_read_with_its_length_whatever_was_read_before() {
         let (question, len) = read(b"\x01a\x02Bc\0\0\x1c\0\x01rest");
         assert_eq!(len, Some(10));
-        assert_eq!((question.name().as_slice(), question.lower().as_slice()), (&b"\x01a\x02Bc\0"[..], &b"\x01a\x02bc\0"[..]));
+        assert_eq!(
+            (question.name().as_slice(), question.lower().as_slice()),
+            (&b"\x01a\x02Bc\0"[..], &b"\x01a\x02bc\0"[..])
+        );
         assert_eq!((question.qtype(), question.qclass(), question.labels().count()), (Rtype::AAAA, Class::IN, 2));
         let (question, _) = read(b"\x01a\0\0\x01\0\x01");
         assert_eq!(question.lower().as_slice(), b"\x01a\0");

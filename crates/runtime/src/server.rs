@@ -106,7 +106,7 @@ impl Server {
     /// # Errors
     /// What is wrong with the configuration, or cannot be had.
     pub async fn start(options: Options) -> Result<Arc<Self>, Failure> {
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::new(Metrics::for_workers(options.workers));
         let Some(live) = options.source.live().map(Arc::clone) else { return Self::start_here(options, metrics).await };
         let context = LiveContext { log: &options.log, metrics: &metrics, clock: &options.clock };
         live.start(&context).await.map_err(Failure::plain)?;

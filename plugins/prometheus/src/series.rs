@@ -1,12 +1,13 @@
-//! The series of one zone on one listener. Each is looked up in its family when it is first counted; after that counting is an atomic
-//! step on a handle found by number.
+//! The series of one zone on one listener. Each is looked up in its family when it is first counted; after that counting is a step in
+//! the worker's cells of a handle found by number.
 
 use std::sync::{Arc, OnceLock};
 
 use catena_core::Protocol;
-use catena_core::metrics::{RequestMetrics, family_label, rcode_text, type_label};
+use catena_core::metrics::{
+    RequestMetrics, Shard, WorkerCounter, WorkerHistogram, family_label, rcode_text, type_label,
+};
 use catena_core::prelude::*;
-use prometheus::{Counter, Histogram};
 
 /// The label values of types with a label of their own; the last one is for all others.
 const TYPES: [Rtype; 19] = [
@@ -72,12 +73,12 @@ pub(crate) struct ZoneSeries {
     zone: String,
     view: String,
     plugins: Vec<&'static str>,
-    requests: Box<[OnceLock<Counter>]>,
-    responses: Box<[OnceLock<Counter>]>,
-    do_requests: OnceLock<Counter>,
-    duration: OnceLock<Histogram>,
-    request_size: [OnceLock<Histogram>; 2],
-    response_size: [OnceLock<Histogram>; 2],
+    requests: Box<[OnceLock<Arc<WorkerCounter>>]>,
+    responses: Box<[OnceLock<Arc<WorkerCounter>>]>,
+    do_requests: OnceLock<Arc<WorkerCounter>>,
+    duration: OnceLock<Arc<WorkerHistogram>>,
+    request_size: [OnceLock<Arc<WorkerHistogram>>; 2],
+    response_size: [OnceLock<Arc<WorkerHistogram>>; 2],
 }
 
 fn unmade<T>(count: usize) -> Box<[OnceLock<T>]> {
@@ -108,14 +109,17 @@ impl ZoneSeries {
     /// Counts a query and its reply: the code, the number of the plugin that made it, its length in octets.
     pub(crate) fn count(&self, q: &Query, rcode: Rcode, plugin: usize, len: usize) {
         let [server, zone, view] = [&*self.server, &*self.zone, &*self.view];
-        let proto = q.protocol();
+        let (proto, shard) = (q.protocol(), q.shard());
         let proto_label = proto.as_str();
         if q.dnssec_ok() {
-            self.do_requests.get_or_init(|| self.families.do_requests.with_label_values(&[server, zone, view])).inc();
+            let make = || self.families.do_requests.with_label_values(&[server, zone, view]);
+            self.do_requests.get_or_init(make).inc(shard);
         }
-        self.request(q).inc();
+        self.request(q).inc(shard);
         let duration = self.duration.get_or_init(|| self.families.duration.with_label_values(&[server, zone, view]));
-        duration.observe(q.elapsed().as_secs_f64());
+        // A clock that never stands still would cost as much as all the rest of this.
+        let elapsed = q.now().saturating_duration_since(q.received());
+        duration.observe(elapsed.as_secs_f64(), shard);
         let sizes = [
             (&self.response_size, &self.families.response_size, len),
             (&self.request_size, &self.families.request_size, q.request_len()),
@@ -123,12 +127,12 @@ impl ZoneSeries {
         for (made, family, octets) in sizes {
             let size = made[usize::from(proto == Protocol::Tcp)]
                 .get_or_init(|| family.with_label_values(&[server, zone, view, proto_label]));
-            size.observe(octets as f64);
+            size.observe(octets as f64, shard);
         }
-        self.response(rcode, plugin);
+        self.response(rcode, plugin, shard);
     }
 
-    fn request(&self, q: &Query) -> &Counter {
+    fn request(&self, q: &Query) -> &WorkerCounter {
         let family = family_label(q);
         let kind = TYPES.iter().position(|known| *known == q.qtype()).unwrap_or(TYPES.len());
         let index = (kind * 2 + usize::from(family == "2")) * 2 + usize::from(q.protocol() == Protocol::Tcp);
@@ -139,7 +143,7 @@ impl ZoneSeries {
         })
     }
 
-    fn response(&self, rcode: Rcode, plugin: usize) {
+    fn response(&self, rcode: Rcode, plugin: usize, shard: Shard) {
         let code = usize::from(rcode.to_int());
         let name = self.plugins.get(plugin).copied().unwrap_or_default();
         let make = || {
@@ -147,9 +151,9 @@ impl ZoneSeries {
             self.families.responses.with_label_values(&labels)
         };
         if code < RCODES {
-            self.responses[plugin.min(self.plugins.len()) * RCODES + code].get_or_init(make).inc();
+            self.responses[plugin.min(self.plugins.len()) * RCODES + code].get_or_init(make).inc(shard);
         } else {
-            make().inc();
+            make().inc(shard);
         }
     }
 }

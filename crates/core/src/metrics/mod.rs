@@ -1,5 +1,7 @@
 //! Metric families that belong to a server and outlive its instances, and those that the server itself counts.
 
+mod workers;
+
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -7,6 +9,11 @@ use dashmap::DashMap;
 use domain::base::iana::OptRcode as Rcode;
 use domain::base::iana::Rtype;
 use prometheus::{CounterVec, GaugeVec, HistogramOpts, HistogramVec, Opts, Registry};
+
+pub use workers::{
+    BUCKETS_MAX, Family as WorkerFamily, Series, Shard, WorkerCounter, WorkerCounterVec, WorkerHistogram,
+    WorkerHistogramVec,
+};
 
 use crate::query::Query;
 use crate::question::Question;
@@ -27,20 +34,35 @@ enum Family {
     Counter(CounterVec),
     Gauge(GaugeVec),
     Histogram(HistogramVec),
+    WorkerCounter(WorkerCounterVec),
+    WorkerHistogram(WorkerHistogramVec),
 }
 
 /// The metric families of one server. A family asked for twice is the same one, so its values survive a reload.
-#[derive(Default)]
 pub struct Metrics {
     registry: Registry,
     families: DashMap<&'static str, Family>,
+    workers: usize,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::for_workers(0)
+    }
 }
 
 impl Metrics {
-    /// No families.
+    /// No families; no worker has cells of its own, so that any number of threads may count.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// No families. Workers with a number from 0 to one below `workers` have cells of their own in [`WorkerCounterVec`] and
+    /// [`WorkerHistogramVec`].
+    #[must_use]
+    pub fn for_workers(workers: usize) -> Self {
+        Self { registry: Registry::default(), families: DashMap::default(), workers }
     }
 
     /// The registry, for whoever shows the metrics.
@@ -80,6 +102,32 @@ impl Metrics {
         }
     }
 
+    /// The counters of this name in which every query counts.
+    #[must_use]
+    pub fn worker_counter(&self, name: &'static str, help: &str, labels: &[&str]) -> WorkerCounterVec {
+        let make = |name| WorkerFamily::counters((name, help), labels, self.workers);
+        match self.family(name, || make(name).map(Family::WorkerCounter)) {
+            Some(Family::WorkerCounter(vec)) => vec,
+            _ => detached(make("detached")),
+        }
+    }
+
+    /// The histograms of this name in which every query counts; buckets beyond [`BUCKETS_MAX`] are left out.
+    #[must_use]
+    pub fn worker_histogram(
+        &self,
+        name: &'static str,
+        help: &str,
+        labels: &[&str],
+        buckets: &[f64],
+    ) -> WorkerHistogramVec {
+        let make = |name| WorkerFamily::histograms((name, help), labels, buckets, self.workers);
+        match self.family(name, || make(name).map(Family::WorkerHistogram)) {
+            Some(Family::WorkerHistogram(vec)) => vec,
+            _ => detached(make("detached")),
+        }
+    }
+
     fn family(&self, name: &'static str, make: impl FnOnce() -> prometheus::Result<Family>) -> Option<Family> {
         let entry = self.families.entry(name).or_try_insert_with(|| {
             let family = make()?;
@@ -87,6 +135,8 @@ impl Metrics {
                 Family::Counter(vec) => self.registry.register(Box::new(vec))?,
                 Family::Gauge(vec) => self.registry.register(Box::new(vec))?,
                 Family::Histogram(vec) => self.registry.register(Box::new(vec))?,
+                Family::WorkerCounter(vec) => self.registry.register(Box::new(vec))?,
+                Family::WorkerHistogram(vec) => self.registry.register(Box::new(vec))?,
             }
             Ok::<_, prometheus::Error>(family)
         });
@@ -131,17 +181,17 @@ pub trait CountedZones: Send + Sync + 'static {
 /// What the server counts about requests. `prometheus` fills it per zone, the server itself for what no block took.
 pub struct RequestMetrics {
     /// `coredns_dns_requests_total`
-    pub requests: CounterVec,
+    pub requests: WorkerCounterVec,
     /// `coredns_dns_request_duration_seconds`
-    pub duration: HistogramVec,
+    pub duration: WorkerHistogramVec,
     /// `coredns_dns_request_size_bytes`
-    pub request_size: HistogramVec,
+    pub request_size: WorkerHistogramVec,
     /// `coredns_dns_response_size_bytes`
-    pub response_size: HistogramVec,
+    pub response_size: WorkerHistogramVec,
     /// `coredns_dns_do_requests_total`
-    pub do_requests: CounterVec,
+    pub do_requests: WorkerCounterVec,
     /// `coredns_dns_responses_total`
-    pub responses: CounterVec,
+    pub responses: WorkerCounterVec,
     /// `coredns_panics_total`
     pub panics: prometheus::Counter,
 }
@@ -153,35 +203,35 @@ impl RequestMetrics {
         let place = ["server", "zone", "view"];
         let with_proto = ["server", "zone", "view", "proto"];
         Self {
-            requests: metrics.counter(
+            requests: metrics.worker_counter(
                 "coredns_dns_requests_total",
                 "Counter of DNS requests made per zone, protocol and family.",
                 &["server", "zone", "view", "proto", "family", "type"],
             ),
-            duration: metrics.histogram(
+            duration: metrics.worker_histogram(
                 "coredns_dns_request_duration_seconds",
                 "Histogram of the time (in seconds) each request took per zone.",
                 &place,
                 &TIME_BUCKETS,
             ),
-            request_size: metrics.histogram(
+            request_size: metrics.worker_histogram(
                 "coredns_dns_request_size_bytes",
                 "Size of the EDNS0 UDP buffer in bytes (64K for TCP) per zone and protocol.",
                 &with_proto,
                 &SIZE_BUCKETS,
             ),
-            response_size: metrics.histogram(
+            response_size: metrics.worker_histogram(
                 "coredns_dns_response_size_bytes",
                 "Size of the returned response in bytes.",
                 &with_proto,
                 &SIZE_BUCKETS,
             ),
-            do_requests: metrics.counter(
+            do_requests: metrics.worker_counter(
                 "coredns_dns_do_requests_total",
                 "Counter of DNS requests with DO bit set per zone.",
                 &place,
             ),
-            responses: metrics.counter(
+            responses: metrics.worker_counter(
                 "coredns_dns_responses_total",
                 "Counter of response status codes.",
                 &["server", "zone", "view", "rcode", "plugin"],
@@ -194,17 +244,17 @@ impl RequestMetrics {
 
     /// Counts a query that no server block took, with the code that it got.
     pub fn count_dropped(&self, query: &Query, rcode: Rcode) {
-        let server = query.server();
+        let (server, shard) = (query.server(), query.shard());
         let proto = query.protocol().as_str();
         let kind = type_label(query.qtype());
-        self.requests.with_label_values(&[server, DROPPED, "", proto, family_label(query), kind]).inc();
+        self.requests.with_label_values(&[server, DROPPED, "", proto, family_label(query), kind]).inc(shard);
         if query.dnssec_ok() {
-            self.do_requests.with_label_values(&[server, DROPPED, ""]).inc();
+            self.do_requests.with_label_values(&[server, DROPPED, ""]).inc(shard);
         }
-        self.duration.with_label_values(&[server, DROPPED, ""]).observe(query.elapsed().as_secs_f64());
-        self.request_size.with_label_values(&[server, DROPPED, "", proto]).observe(query.request_len() as f64);
-        self.response_size.with_label_values(&[server, DROPPED, "", proto]).observe(0.0);
-        self.responses.with_label_values(&[server, DROPPED, "", &rcode_text(rcode), ""]).inc();
+        self.duration.with_label_values(&[server, DROPPED, ""]).observe(query.elapsed().as_secs_f64(), shard);
+        self.request_size.with_label_values(&[server, DROPPED, "", proto]).observe(query.request_len() as f64, shard);
+        self.response_size.with_label_values(&[server, DROPPED, "", proto]).observe(0.0, shard);
+        self.responses.with_label_values(&[server, DROPPED, "", &rcode_text(rcode), ""]).inc(shard);
     }
 }
 
