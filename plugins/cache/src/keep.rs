@@ -26,7 +26,7 @@ impl Inner {
     pub(crate) fn keep_judged(&self, q: &Query, key: Key, answer: &mut Answer, verdict: Verdict) -> Option<Arc<Item>> {
         let Ok(place) = self.stores.place_of(q, key, answer, verdict) else {
             // For another network than the query's: not to be used, and not for the cache to say so.
-            self.metrics.of(q).drops.inc();
+            self.metrics.of(q).drops.inc(q.shard());
             return None;
         };
         strip_opt(answer);
@@ -40,7 +40,7 @@ impl Inner {
                 item = self.store(q, key, &place, answer, verdict, ttl);
                 self.metrics.of(q).set_sizes(self.stores.success.len(), self.stores.denial.len());
             } else {
-                self.metrics.of(q).drops.inc();
+                self.metrics.of(q).drops.inc(q.shard());
             }
         }
         if !key.dnssec_ok && !q.has(flags::AD) {
@@ -86,7 +86,7 @@ impl Inner {
             }
             let item = Arc::new(item());
             if stores.denial.insert(Arc::clone(&item)) {
-                handles.eviction(Kind::Denial);
+                handles.eviction(Kind::Denial, q.shard());
             }
             self.stored_at(q, key, place, Kind::Denial, false);
             return Some(item);
@@ -103,7 +103,7 @@ impl Inner {
         };
         let item = Arc::new(item().after(earlier));
         if stores.success.insert(Arc::clone(&item)) {
-            handles.eviction(Kind::Success);
+            handles.eviction(Kind::Success, q.shard());
         }
         // What was denied before is there now.
         let denied = !positive_first || verdict.answers;

@@ -142,7 +142,7 @@ impl Inner {
     fn look_up(self: &Arc<Self>, q: &mut Query, next: Next<'_>, key: Key) -> Looked {
         let handles = self.metrics.of(q);
         let now = q.now();
-        handles.requests.inc();
+        handles.requests.inc(q.shard());
         if self.config.stale.prefer_positive
             && !self.config.stale.up_to.is_zero()
             && let Some(item) = self.answering(q, &key, now)
@@ -166,7 +166,7 @@ impl Inner {
         if let Some(item) = denial {
             return self.found(q, next, key, item, now, Kind::Denial);
         }
-        handles.misses.inc();
+        handles.misses.inc(q.shard());
         Looked::Miss
     }
 
@@ -205,7 +205,7 @@ impl Inner {
         kind: Kind,
     ) -> Looked {
         let handles = self.metrics.of(q);
-        handles.hit(kind);
+        handles.hit(kind, q.shard());
         let ttl = item.ttl(now);
         if ttl <= 0 {
             if self.config.stale.verify {
@@ -226,7 +226,7 @@ impl Inner {
     }
 
     fn serve_stale(&self, q: &mut Query, item: &Item, handles: &Handles) -> Reply {
-        handles.served_stale.inc();
+        handles.served_stale.inc(q.shard());
         let ttl = match self.config.stale.ttl {
             0 => self.shown_ttl(item, 0),
             ttl => ttl,

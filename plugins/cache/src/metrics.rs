@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
+use catena_core::metrics::{Shard, WorkerCounter, WorkerCounterVec};
 use catena_core::{Metrics, PerServer, Query};
-use prometheus::{Counter, CounterVec, Gauge, GaugeVec};
+use prometheus::{Gauge, GaugeVec};
 
 /// Which of the two stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,21 +24,25 @@ impl Kind {
     }
 }
 
-/// A series that is made when it is first counted; after that counting is one atomic step.
+/// A series that is made when it is first counted; after that counting is one step in the cells of the worker.
 pub(crate) struct Series {
-    family: CounterVec,
+    family: WorkerCounterVec,
     labels: Vec<String>,
-    made: OnceLock<Counter>,
+    made: OnceLock<Arc<WorkerCounter>>,
 }
 
 impl Series {
-    fn new(family: &CounterVec, labels: &[&str]) -> Self {
+    fn new(family: &WorkerCounterVec, labels: &[&str]) -> Self {
         let labels = labels.iter().map(|label| (*label).to_owned()).collect();
         Self { family: family.clone(), labels, made: OnceLock::new() }
     }
 
-    pub(crate) fn inc(&self) {
-        self.made.get_or_init(|| self.family.with_label_values(&self.labels)).inc();
+    pub(crate) fn inc(&self, shard: Shard) {
+        let make = || {
+            let labels: Vec<&str> = self.labels.iter().map(String::as_str).collect();
+            self.family.with_label_values(&labels)
+        };
+        self.made.get_or_init(make).inc(shard);
     }
 }
 
@@ -50,13 +55,13 @@ pub(crate) struct CacheMetrics {
 
 struct Families {
     entries: GaugeVec,
-    hits: CounterVec,
-    evictions: CounterVec,
-    requests: CounterVec,
-    misses: CounterVec,
-    prefetch: CounterVec,
-    drops: CounterVec,
-    served_stale: CounterVec,
+    hits: WorkerCounterVec,
+    evictions: WorkerCounterVec,
+    requests: WorkerCounterVec,
+    misses: WorkerCounterVec,
+    prefetch: WorkerCounterVec,
+    drops: WorkerCounterVec,
+    served_stale: WorkerCounterVec,
 }
 
 impl CacheMetrics {
@@ -65,25 +70,25 @@ impl CacheMetrics {
         let plain = ["server", "zones", "view"];
         let families = Families {
             entries: metrics.gauge("coredns_cache_entries", "The number of elements in the cache.", &typed),
-            hits: metrics.counter("coredns_cache_hits_total", "The count of cache hits.", &typed),
-            evictions: metrics.counter("coredns_cache_evictions_total", "The count of cache evictions.", &typed),
-            requests: metrics.counter("coredns_cache_requests_total", "The count of cache requests.", &plain),
-            misses: metrics.counter(
+            hits: metrics.worker_counter("coredns_cache_hits_total", "The count of cache hits.", &typed),
+            evictions: metrics.worker_counter("coredns_cache_evictions_total", "The count of cache evictions.", &typed),
+            requests: metrics.worker_counter("coredns_cache_requests_total", "The count of cache requests.", &plain),
+            misses: metrics.worker_counter(
                 "coredns_cache_misses_total",
                 "The count of cache misses. Deprecated, derive misses from cache hits/requests counters.",
                 &plain,
             ),
-            prefetch: metrics.counter(
+            prefetch: metrics.worker_counter(
                 "coredns_cache_prefetch_total",
                 "The number of times the cache has prefetched a cached item.",
                 &plain,
             ),
-            drops: metrics.counter(
+            drops: metrics.worker_counter(
                 "coredns_cache_drops_total",
                 "The number responses that are not cached, because the reply is malformed.",
                 &plain,
             ),
-            served_stale: metrics.counter(
+            served_stale: metrics.worker_counter(
                 "coredns_cache_served_stale_total",
                 "The number of requests served from stale cache entries.",
                 &plain,
@@ -133,12 +138,12 @@ impl Handles {
         }
     }
 
-    pub(crate) fn hit(&self, kind: Kind) {
-        self.hits[kind as usize].inc();
+    pub(crate) fn hit(&self, kind: Kind, shard: Shard) {
+        self.hits[kind as usize].inc(shard);
     }
 
-    pub(crate) fn eviction(&self, kind: Kind) {
-        self.evictions[kind as usize].inc();
+    pub(crate) fn eviction(&self, kind: Kind, shard: Shard) {
+        self.evictions[kind as usize].inc(shard);
     }
 
     /// Shows how many entries each store has.

@@ -50,7 +50,7 @@ impl Inner {
             claim.end(fork.now(), outcome.refreshed);
         };
         if q.env().spawner.spawn(Box::pin(task)) {
-            self.metrics.of(q).prefetch.inc();
+            self.metrics.of(q).prefetch.inc(q.shard());
         }
     }
 

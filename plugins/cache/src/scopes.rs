@@ -194,7 +194,7 @@ impl Inner {
             let hash = stores.place(key, forgotten).key.hash;
             for (store, kind) in [(&stores.success, Kind::Success), (&stores.denial, Kind::Denial)] {
                 if store.remove(hash) {
-                    self.metrics.of(q).eviction(kind);
+                    self.metrics.of(q).eviction(kind, q.shard());
                 }
             }
         }

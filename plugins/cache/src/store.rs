@@ -4,7 +4,7 @@
 //! to go. Readers scan the sets' tags and load an item only where the tag fits, from a snapshot cell; they take no lock. Writers of one set
 //! wait for each other. If both sets are full, the first one gives up the way whose turn it is.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwapOption, Guard};
@@ -17,10 +17,13 @@ pub(crate) const CAPACITY_MAX: usize = 1 << 24;
 const SHARDS: usize = 256;
 /// The fewest entries that it gives to a shard.
 const PER_SHARD_MIN: usize = 4;
-/// The places in a set; their tags fill two cache lines.
+/// The places in a set; their tags fill a cache line.
 const WAYS: usize = 32;
+/// The tags in a word, which are compared at once.
+const LANES: usize = 4;
+const LANE_BITS: usize = 16;
 /// The tag of a way without an item.
-const FREE: u32 = 0;
+const FREE: u16 = 0;
 
 /// A snapshot of a place in the store: an item, or nothing.
 pub(crate) type Held<T = Item> = Guard<Option<Arc<T>>>;
@@ -43,7 +46,7 @@ pub(crate) struct Store<T = Item> {
 }
 
 struct Set<T> {
-    tags: [AtomicU32; WAYS],
+    tags: Tags,
     items: [ArcSwapOption<T>; WAYS],
     /// The way to give up next; whoever writes holds the lock.
     turn: Mutex<usize>,
@@ -52,7 +55,7 @@ struct Set<T> {
 impl<T: Stored> Set<T> {
     fn new() -> Box<Self> {
         Box::new(Self {
-            tags: [const { AtomicU32::new(FREE) }; WAYS],
+            tags: Tags::default(),
             items: std::array::from_fn(|_| ArcSwapOption::empty()),
             turn: Mutex::new(0),
         })
@@ -62,33 +65,78 @@ impl<T: Stored> Set<T> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The way of the item with this hash.
-    fn way_of(&self, hash: u64) -> Option<usize> {
-        let tag = tag_of(hash);
-        (0..WAYS).find(|&way| {
-            self.tags[way].load(Ordering::Acquire) == tag
-                && self.items[way].load().as_ref().is_some_and(|item| item.hash() == hash)
+    /// The item with this hash and its way.
+    fn find(&self, hash: u64) -> Option<(usize, Held<T>)> {
+        self.tags.ways_of(tag_of(hash)).find_map(|way| {
+            let held = self.items[way].load();
+            held.as_ref().is_some_and(|item| item.hash() == hash).then_some((way, held))
         })
     }
 
+    /// The way of the item with this hash.
+    fn way_of(&self, hash: u64) -> Option<usize> {
+        self.find(hash).map(|(way, _)| way)
+    }
+
     fn free_way(&self) -> Option<usize> {
-        self.tags.iter().position(|tag| tag.load(Ordering::Relaxed) == FREE)
+        self.tags.ways_of(FREE).next()
     }
 
     fn free_ways(&self) -> usize {
-        self.tags.iter().filter(|tag| tag.load(Ordering::Relaxed) == FREE).count()
+        self.tags.ways_of(FREE).count()
     }
 
+    /// For whoever holds the lock.
     fn put(&self, way: usize, item: Arc<T>) {
         let tag = tag_of(item.hash());
         // A reader between the two steps compares the hash of the item, so the worst that it sees is a miss.
         self.items[way].store(Some(item));
-        self.tags[way].store(tag, Ordering::Release);
+        self.tags.set(way, tag);
+    }
+
+    /// For whoever holds the lock.
+    fn clear(&self, way: usize) {
+        self.tags.set(way, FREE);
+        self.items[way].store(None);
     }
 }
 
-fn tag_of(hash: u64) -> u32 {
-    (hash as u32) | 1
+/// A few bits of the hash of each item of a set.
+#[derive(Default)]
+struct Tags([AtomicU64; WAYS / LANES]);
+
+impl Tags {
+    /// The ways that have a tag.
+    fn ways_of(&self, tag: u16) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().flat_map(move |(word, lanes)| {
+            let mut found = lanes_with(lanes.load(Ordering::Acquire), tag);
+            std::iter::from_fn(move || {
+                let lane = (found != 0).then(|| found.trailing_zeros() as usize / LANE_BITS)?;
+                found &= found - 1;
+                Some(word * LANES + lane)
+            })
+        })
+    }
+
+    /// Gives a way a tag. Only one thread at a time does so.
+    fn set(&self, way: usize, tag: u16) {
+        let (word, shift) = (&self.0[way / LANES], way % LANES * LANE_BITS);
+        let others = word.load(Ordering::Relaxed) & !(u64::from(u16::MAX) << shift);
+        word.store(others | u64::from(tag) << shift, Ordering::Release);
+    }
+}
+
+/// The highest bit of each lane of a word that is the tag.
+fn lanes_with(word: u64, tag: u16) -> u64 {
+    const ONES: u64 = 0x0001_0001_0001_0001;
+    const LOW: u64 = 0x7fff_7fff_7fff_7fff;
+    let different = word ^ u64::from(tag) * ONES;
+    // The sum has a lane's highest bit if one of its lower ones is set; no lane's sum reaches the next one.
+    !((different & LOW) + LOW | different | LOW)
+}
+
+fn tag_of(hash: u64) -> u16 {
+    hash as u16 | 1
 }
 
 impl<T: Stored> Store<T> {
@@ -119,19 +167,8 @@ impl<T: Stored> Store<T> {
 
     /// The item with this hash. Takes no lock and allocates nothing.
     pub(crate) fn get(&self, hash: u64) -> Held<T> {
-        let tag = tag_of(hash);
-        for index in self.indexes_of(hash) {
-            let Some(set) = self.sets[index].get() else { continue };
-            for (stored, item) in set.tags.iter().zip(&set.items) {
-                if stored.load(Ordering::Acquire) == tag {
-                    let held = item.load();
-                    if held.as_ref().is_some_and(|item| item.hash() == hash) {
-                        return held;
-                    }
-                }
-            }
-        }
-        nothing()
+        let found = self.indexes_of(hash).into_iter().find_map(|index| self.sets[index].get()?.find(hash));
+        found.map_or_else(nothing, |(_, held)| held)
     }
 
     /// The sets of a hash, locked in the order of their indexes, so that two writers cannot wait for each other. The first one is that of
@@ -197,8 +234,7 @@ impl<T: Stored> Store<T> {
         let mut removed = false;
         for locked in self.lock_both(hash).iter().flatten() {
             if let Some(way) = locked.set.way_of(hash) {
-                locked.set.tags[way].store(FREE, Ordering::Release);
-                locked.set.items[way].store(None);
+                locked.set.clear(way);
                 self.len.fetch_sub(1, Ordering::Relaxed);
                 removed = true;
             }
