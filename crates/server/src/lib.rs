@@ -6,6 +6,7 @@
 //! nothing is lost when the configuration changes.
 
 mod bind;
+mod clock;
 mod cpus;
 mod exchange;
 mod flight;

@@ -11,6 +11,7 @@ use catena_core::{Arrival, Env, Envelopes, Finished, Intake, Query, Rcode, Reply
 use prometheus::Counter;
 
 use crate::bind::Bound;
+use crate::clock::HeldClock;
 use crate::exchange::{Exchange, Waiting};
 use crate::flight::{Flight, Ticket};
 use crate::limits::StreamLimits;
@@ -24,6 +25,8 @@ const SPARE_QUERIES_MAX: usize = 64;
 /// Where the messages of a socket go in one generation.
 pub(crate) struct Route {
     pub(crate) env: Arc<Env>,
+    /// The clock of `env`, held while a batch is answered.
+    pub(crate) clock: Arc<HeldClock>,
     /// The index of the listener in the instance.
     pub(crate) listener: usize,
     pub(crate) panics: PanicPolicy,
@@ -38,7 +41,13 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    pub(crate) fn new(env: Arc<Env>, listener: usize, flight: Arc<Flight>, worker: &Worker, bound: &Bound) -> Self {
+    pub(crate) fn new(
+        (env, clock): (Arc<Env>, Arc<HeldClock>),
+        listener: usize,
+        flight: Arc<Flight>,
+        worker: &Worker,
+        bound: &Bound,
+    ) -> Self {
         let policy = env.instance.listeners().get(listener);
         let panics = PanicPolicy {
             abort: policy.is_some_and(|listener| listener.debug),
@@ -51,7 +60,7 @@ impl Route {
         let queue = sockets.and_then(|sockets| sockets.reply_queue.as_ref());
         let label = env.instance.listener_label(listener);
         let forgotten = queue.map(|queue| queue.dropped.with_label_values(&[label, "response"]));
-        Self { env, listener, panics, flight, stream, proxied, forgotten, spare: RefCell::new(Vec::new()) }
+        Self { env, clock, listener, panics, flight, stream, proxied, forgotten, spare: RefCell::new(Vec::new()) }
     }
 
     /// The `server` label of metrics.

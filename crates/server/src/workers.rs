@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::bind::{Bound, Sockets};
+use crate::clock::HeldClock;
 use crate::cpus::WORKERS_MAX;
 use crate::flight::Flight;
 use crate::limits::Limits;
@@ -272,9 +273,10 @@ impl Desk {
     }
 
     fn switch(&mut self, generation: &Generation, flight: &Arc<Flight>) {
+        let clock = Arc::new(HeldClock::new(Arc::clone(&generation.clock)));
         let env = Arc::new(Env {
             instance: Arc::clone(&generation.instance),
-            clock: Arc::clone(&generation.clock),
+            clock: Arc::<HeldClock>::clone(&clock),
             spawner: Arc::clone(&generation.spawner),
             worker: self.worker.index,
         });
@@ -284,7 +286,8 @@ impl Desk {
             .iter()
             .enumerate()
             .map(|(listener, bound)| {
-                let route = Route::new(Arc::clone(&env), listener, Arc::clone(flight), &worker, bound);
+                let route =
+                    Route::new((Arc::clone(&env), Arc::clone(&clock)), listener, Arc::clone(flight), &worker, bound);
                 (bound, Rc::new(route))
             })
             .collect();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use catena_core::{Arrival, Protocol, Query, Reply};
+use catena_core::{Arrival, Clock, Protocol, Query, Reply};
 pub(crate) use catena_datagrams::ask_for_destination;
 use catena_datagrams::{Datagram, Outgoing, Receiver, Sender};
 use tokio::io::Interest;
@@ -22,6 +22,7 @@ use tokio::task::{spawn_local, yield_now};
 use outbox::Outbox;
 
 use crate::bind::Bound;
+use crate::clock::QUERIES_A_LOOK;
 use crate::exchange::{Exchange, serve_one};
 use crate::proxy::Dropped;
 use crate::serve::{Message, Outcome, Ripe, Route, serve};
@@ -180,8 +181,15 @@ impl Udp {
             Err(error) if is_passing(&error) => return Ok(()),
             Err(error) => return Err(error),
         };
-        let received = route.env.clock.now();
-        for datagram in (0..count).map_while(|index| receiver.datagram(index)) {
+        // A query that is alone is told the exact time.
+        let held = (count >= QUERIES_A_LOOK).then(|| route.clock.hold());
+        let received = route.clock.now();
+        for (index, datagram) in (0..count).map_while(|index| receiver.datagram(index)).enumerate() {
+            if index % QUERIES_A_LOOK == QUERIES_A_LOOK - 1
+                && let Some(held) = &held
+            {
+                held.look();
+            }
             // Nobody can be answered on port 0, and an address that is none is no client.
             if let Some(peer) = datagram.peer.filter(|peer| peer.port() != 0) {
                 self.take_on(&route, exchange, start, &datagram, peer, received);

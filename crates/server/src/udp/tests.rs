@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::*;
+use crate::clock::HeldClock;
 use crate::flight::Flight;
 use crate::limits::{Limits, REPLY_QUEUE_MAX};
 use catena_core::{
@@ -46,8 +47,10 @@ fn udp() -> Udp {
 fn serve(udp: &Udp, kit: &Kit) {
     let clock: Arc<dyn Clock> = Arc::<catena_testkit::FakeClock>::clone(&kit.clock);
     let spawner: Arc<dyn Spawner> = Arc::<RuntimeSpawner>::clone(&kit.spawner);
-    let env = Arc::new(Env { instance: Arc::clone(kit.instance()), clock, spawner, worker: 0 });
-    udp.seat.serve(Rc::new(Route::new(env, 0, Arc::new(Flight::default()), &udp.worker, &udp.bound)));
+    let clock = Arc::new(HeldClock::new(clock));
+    let instance = Arc::clone(kit.instance());
+    let env = Arc::new(Env { instance, clock: Arc::<HeldClock>::clone(&clock), spawner, worker: 0 });
+    udp.seat.serve(Rc::new(Route::new((env, clock), 0, Arc::new(Flight::default()), &udp.worker, &udp.bound)));
 }
 
 /// Lets the socket look as if the system took no more replies, until the runtime hears of it again.
