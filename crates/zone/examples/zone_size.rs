@@ -60,7 +60,8 @@ fn look_up(zone: &Zone, records: u32, spread: u32) -> (Duration, usize) {
     for number in 0..records {
         name((u64::from(number) * 104_729 % u64::from(spread)) as u32, &mut wire);
         answer.clear();
-        let asked = Asked { lower: &wire, qtype: Rtype::A, dnssec_ok: false, chase_missing: false };
+        let labels = &catena_core::LabelStarts::of(&wire);
+        let asked = Asked { lower: &wire, labels, qtype: Rtype::A, dnssec_ok: false, chase_missing: false };
         zone.lookup(&asked, &mut answer);
         found += answer.count(catena_core::Section::Answer);
     }

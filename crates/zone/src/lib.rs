@@ -7,7 +7,8 @@
 //! builder.push(record)?;                         // any order; Taken says what was left out
 //! let zone = Arc::new(builder.finish()?);        // BuildError::NoSoa reads as CoreDNS says it
 //!
-//! let asked = Asked { lower: question.lower().as_slice(), qtype, dnssec_ok, chase_missing: falls_through };
+//! let (lower, labels) = (question.lower().as_slice(), question.labels());
+//! let asked = Asked { lower, labels, qtype, dnssec_ok, chase_missing: falls_through };
 //! let mut answer = Answer::to(query);
 //! let found = zone.lookup(&asked, &mut answer);  // writes records; rcode and AA are the caller's, see Outcome
 //! ```
@@ -22,10 +23,10 @@ pub mod zonefile;
 
 pub use catena_core::RecordRef;
 pub use serve::{
-    Checked, LoadError, Look, UpdatedZone, ZONE_FILE_OCTETS_MAX, ZONES_MAX, ZoneFile, ZoneMap, load, serve,
+    Checked, LoadError, Look, Looked, UpdatedZone, ZONE_FILE_OCTETS_MAX, ZONES_MAX, ZoneFile, ZoneMap, load, look_up,
 };
 pub use store::{
     ADDITIONAL_TARGETS_MAX, Asked, BuildError, Builder, CHAIN_MAX, Difference, Found, JOURNAL_DIFFERENCES_MAX,
     JOURNAL_OCTETS_MAX, Journal, NSEC3_ITERATIONS_MAX, NameView, Outcome, RecordList, SharedZone, Snapshot, Taken,
-    ZONE_OCTETS_MAX, ZONE_RECORDS_MAX, Zone, is_newer,
+    ZONE_OCTETS_MAX, ZONE_RECORDS_MAX, Zone, chase_target, is_newer,
 };

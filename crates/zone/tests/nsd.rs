@@ -179,7 +179,8 @@ fn lines(answer: &Answer, section: Section) -> Vec<String> {
 /// What differs between the two answers to one question; what differs on purpose is left out.
 fn difference(zone: &Zone, nsd: &Answer, lower: &[u8], qtype: Rtype, dnssec_ok: bool) -> Option<String> {
     let mut mine = Answer::default();
-    let outcome = zone.lookup(&Asked { lower, qtype, dnssec_ok, chase_missing: false }, &mut mine).outcome;
+    let labels = &catena_core::LabelStarts::of(lower);
+    let outcome = zone.lookup(&Asked { lower, labels, qtype, dnssec_ok, chase_missing: false }, &mut mine).outcome;
     let rcode = match outcome {
         Outcome::NxDomain => Rcode::NXDOMAIN,
         Outcome::TooLong => Rcode::YXDOMAIN,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use catena_core::metrics::CountedZones;
 use catena_core::prelude::*;
 use catena_core::{Outgoing, Question, Transfer};
-use catena_zone::serve;
+use catena_zone::look_up;
 use domain::base::Name;
 
 use crate::scan::{Scanner, Watch};
@@ -52,9 +52,9 @@ impl Plugin for Auto {
             // Who may have the zone is told by `transfer`, which comes before.
             return Reply::status(Rcode::REFUSED);
         }
-        let Some(zone) = file.shared().load().serving().cloned() else { return Reply::status(Rcode::SERVFAIL) };
+        let looked = look_up(file.shared(), q, false);
         drop(zones);
-        serve(&zone, q, false).await.unwrap_or_default()
+        looked.finish(q).await.unwrap_or_default()
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use catena_core::prelude::*;
 use catena_core::{Log, Opcode, Outgoing, Transfer};
 use catena_gocompat::os::error_text;
-use catena_zone::{Checked, LoadError, Look, ZoneMap, serve};
+use catena_zone::{Checked, LoadError, Look, ZoneMap, look_up};
 use domain::base::Name;
 
 use crate::config::{Config, FileZone, told};
@@ -107,8 +107,8 @@ impl Plugin for Files {
             self.log.info(format_args!("Dropping notify from {} for {name}", q.client().ip()));
             return Reply::silence();
         }
-        let Some(zone) = held.shared().load().serving().cloned() else { return Reply::status(Rcode::SERVFAIL) };
-        match serve(&zone, q, self.fall.covers(q.question())).await {
+        let falls_through = self.fall.covers(q.question());
+        match look_up(held.shared(), q, falls_through).finish(q).await {
             Some(reply) => reply,
             None => next.run(q).await,
         }

@@ -14,7 +14,7 @@ use catena_core::prelude::*;
 use catena_core::{Linked, Opcode, Outgoing, Service, StartContext, Transfer};
 use catena_zone::inbound::Primary;
 use catena_zone::tsig::KeyRing;
-use catena_zone::{Snapshot, ZoneMap, serve};
+use catena_zone::{ZoneMap, look_up};
 use domain::base::Name;
 
 use crate::config::{Config, Configured};
@@ -85,13 +85,10 @@ impl Plugin for Secondary {
         if q.opcode() == Opcode::NOTIFY {
             return self.notified(kept, q);
         }
-        let snapshot = kept.shared.load();
-        let zone = match &**snapshot {
-            Snapshot::Serving(zone) => Arc::clone(zone),
-            Snapshot::Expired(_) | Snapshot::Unloaded => return Reply::status(Rcode::SERVFAIL),
-        };
-        drop((snapshot, zones));
-        match serve(&zone, q, self.fall.covers(q.question())).await {
+        let falls_through = self.fall.covers(q.question());
+        let looked = look_up(&kept.shared, q, falls_through);
+        drop(zones);
+        match looked.finish(q).await {
             Some(reply) => reply,
             None => next.run(q).await,
         }

@@ -6,7 +6,7 @@ mod load;
 mod map;
 mod updated;
 
-pub use answer::serve;
+pub use answer::{Looked, look_up};
 pub use file::{Checked, ZONE_FILE_OCTETS_MAX, ZoneFile};
 pub use load::{LoadError, load};
 pub use map::{ZONES_MAX, ZoneMap};

@@ -6,9 +6,9 @@
 
 use std::ops::ControlFlow;
 
-use catena_core::name::{NAME_OCTETS_MAX, inline_from_wire};
+use catena_core::name::NAME_OCTETS_MAX;
 use catena_core::wire;
-use catena_core::{Answer, InlineName, LabelStarts, Rtype, Section};
+use catena_core::{Answer, LabelStarts, Record, Rtype, Section};
 
 use super::zone::{Node, Zone};
 
@@ -22,6 +22,8 @@ pub const ADDITIONAL_TARGETS_MAX: usize = 64;
 pub struct Asked<'a> {
     /// The name, lower-case and uncompressed; it is in the zone.
     pub lower: &'a [u8],
+    /// Where its labels start.
+    pub labels: &'a LabelStarts,
     /// The type.
     pub qtype: Rtype,
     /// Whether signatures and proofs are wanted.
@@ -45,7 +47,7 @@ pub enum Outcome {
         /// The name owns nothing at all: it only has names below it.
         empty_non_terminal: bool,
     },
-    /// A CNAME or DNAME leads to [`Found::target`], which is not here. The caller looks it up, appends what it finds to the answer section and adds the
+    /// A CNAME or DNAME leads to [`chase_target`], which is not here. The caller looks it up, appends what it finds to the answer section and adds the
     /// authority section with [`Zone::add_soa`] or [`Zone::add_ns`] and addresses with [`Zone::add_addresses`].
     Chase,
     /// A DNAME gives a name of more than 255 octets: YXDOMAIN (RFC 6672 section 2.2), authoritative.
@@ -61,8 +63,12 @@ pub struct Found<'z> {
     pub outcome: Outcome,
     /// The last wildcard that records were made from, its `*` included.
     pub wildcard: Option<&'z [u8]>,
-    /// Where to go on, in lower case, with [`Outcome::Chase`].
-    pub target: Option<InlineName>,
+}
+
+/// Where to go on with [`Outcome::Chase`]: the target of the last CNAME record in the answer section.
+#[must_use]
+pub fn chase_target(answer: &Answer) -> Option<&domain::base::Name<[u8]>> {
+    answer.records(Section::Answer).rev().find(|record| record.rtype() == Rtype::CNAME).and_then(Record::target)
 }
 
 /// Where a name is in the zone.
@@ -113,9 +119,9 @@ impl Zone {
     ///
     /// The authority section of a positive answer has the name servers of the zone, as CoreDNS's `file` answers.
     pub fn lookup(&self, asked: &Asked<'_>, answer: &mut Answer) -> Found<'_> {
-        let mut lookup = Lookup { zone: self, asked, answer, wildcard: None, target: None };
+        let mut lookup = Lookup { zone: self, asked, answer, wildcard: None };
         let outcome = lookup.run();
-        Found { outcome, wildcard: lookup.wildcard, target: lookup.target }
+        Found { outcome, wildcard: lookup.wildcard }
     }
 
     /// Adds the SOA record to the authority section, with its signatures if they are wanted.
@@ -134,14 +140,15 @@ impl Zone {
 
     /// Adds the addresses that the zone has for the targets of the SRV, MX, SVCB and HTTPS records in the answer section, each target once.
     pub fn add_addresses(&self, answer: &mut Answer, dnssec_ok: bool) {
+        // Most answers have no such record, and room for targets need not be made then.
+        if !answer.entries(Section::Answer).iter().any(|entry| before_target(entry.rtype).is_some()) {
+            return;
+        }
         let mut targets = Targets::default();
         for record in answer.records(Section::Answer) {
-            let before = match record.rtype() {
-                Rtype::MX | Rtype::SVCB | Rtype::HTTPS => 2,
-                Rtype::SRV => 6,
-                _ => continue,
-            };
-            targets.add(self, self.apex_labels, record.rdata().get(before..).unwrap_or(&[]));
+            if let Some(before) = before_target(record.rtype()) {
+                targets.add(self, self.apex_labels, record.rdata().get(before..).unwrap_or(&[]));
+            }
         }
         targets.push_addresses(self, answer, dnssec_ok);
     }
@@ -246,6 +253,15 @@ pub(super) fn wildcard_name(lower: &[u8], labels: &LabelStarts, encloser: usize)
     NameBuffer::of([b"\x01*", lower.get(labels.suffix_start(encloser)?..)?])
 }
 
+/// The octets before the target in the rdata of types whose target's addresses belong into the answer.
+fn before_target(rtype: Rtype) -> Option<usize> {
+    match rtype {
+        Rtype::MX | Rtype::SVCB | Rtype::HTTPS => Some(2),
+        Rtype::SRV => Some(6),
+        _ => None,
+    }
+}
+
 /// Names whose addresses are wanted, each once.
 struct Targets {
     nodes: [u32; ADDITIONAL_TARGETS_MAX],
@@ -293,44 +309,45 @@ struct Lookup<'z, 'a> {
     asked: &'a Asked<'a>,
     answer: &'a mut Answer,
     wildcard: Option<&'z [u8]>,
-    target: Option<InlineName>,
 }
 
 impl Lookup<'_, '_> {
     fn run(&mut self) -> Outcome {
-        let zone = self.zone;
-        if !zone.holds(self.asked.lower) {
+        let (zone, asked) = (self.zone, self.asked);
+        if !zone.holds(asked.lower, asked.labels) {
             return Outcome::NxDomain;
         }
-        let Some(mut name) = NameBuffer::of([self.asked.lower, &[]]) else { return Outcome::NxDomain };
-        for hop in 0..CHAIN_MAX {
-            match self.step(&name, hop) {
+        let mut step = self.step(asked.lower, asked.labels, 0);
+        for hop in 1..=CHAIN_MAX {
+            let name = match step {
                 Step::Break(outcome) => return outcome,
-                Step::Continue(target) if self.is_told(target.wire(), Rtype::CNAME) => break,
-                Step::Continue(target) if !zone.holds(target.wire()) => return self.chase(&target),
-                Step::Continue(target) => name = target,
+                Step::Continue(target) => target,
+            };
+            let (lower, labels) = (name.wire(), LabelStarts::of(name.wire()));
+            if self.is_told(lower, Rtype::CNAME) {
+                break;
             }
+            if !zone.holds(lower, &labels) {
+                return Outcome::Chase;
+            }
+            if hop == CHAIN_MAX {
+                break;
+            }
+            step = self.step(lower, &labels, hop);
         }
         // A loop, or a chain that is too long: what there is.
         zone.add_ns(self.answer, self.asked.dnssec_ok);
         Outcome::Answered
     }
 
-    fn step(&mut self, name: &NameBuffer, hop: usize) -> Step {
-        let lower = name.wire();
-        let labels = LabelStarts::of(lower);
-        match self.zone.place(lower, &labels, self.asked.qtype) {
-            Place::Exact(node) => self.data(lower, &labels, node, None, hop),
-            Place::Wildcard(node, encloser) => self.data(lower, &labels, node, Some(encloser), hop),
+    fn step(&mut self, lower: &[u8], labels: &LabelStarts, hop: usize) -> Step {
+        match self.zone.place(lower, labels, self.asked.qtype) {
+            Place::Exact(node) => self.data(lower, labels, node, None, hop),
+            Place::Wildcard(node, encloser) => self.data(lower, labels, node, Some(encloser), hop),
             Place::Cut(node) => Step::Break(self.refer(node)),
-            Place::Dname(node, count) => self.substitute(lower, &labels, node, count),
-            Place::Missing(encloser) => Step::Break(self.deny(lower, &labels, encloser, hop)),
+            Place::Dname(node, count) => self.substitute(lower, labels, node, count),
+            Place::Missing(encloser) => Step::Break(self.deny(lower, labels, encloser, hop)),
         }
-    }
-
-    fn chase(&mut self, target: &NameBuffer) -> Outcome {
-        self.target = inline_from_wire(target.wire());
-        Outcome::Chase
     }
 
     /// Whether a record of this name and type is in the answer already.
@@ -396,7 +413,6 @@ impl Lookup<'_, '_> {
         let (zone, dnssec_ok) = (self.zone, self.asked.dnssec_ok);
         let empty_non_terminal = encloser.is_none() && zone.all(node).is_empty();
         if empty_non_terminal && hop > 0 && self.asked.chase_missing {
-            self.target = inline_from_wire(lower);
             return Outcome::Chase;
         }
         let proves = dnssec_ok && zone.proves_denial();
@@ -418,7 +434,6 @@ impl Lookup<'_, '_> {
 
     fn deny(&mut self, lower: &[u8], labels: &LabelStarts, encloser: usize, hop: usize) -> Outcome {
         if hop > 0 && self.asked.chase_missing {
-            self.target = inline_from_wire(lower);
             return Outcome::Chase;
         }
         self.zone.add_soa(self.answer, self.asked.dnssec_ok);

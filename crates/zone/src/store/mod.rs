@@ -31,6 +31,6 @@ pub use arena::ZONE_OCTETS_MAX;
 pub use builder::{BuildError, Builder, NSEC3_ITERATIONS_MAX, Taken, ZONE_RECORDS_MAX};
 pub use difference::{Difference, RecordList};
 pub use journal::{JOURNAL_DIFFERENCES_MAX, JOURNAL_OCTETS_MAX, Journal, is_newer};
-pub use lookup::{ADDITIONAL_TARGETS_MAX, Asked, CHAIN_MAX, Found, Outcome};
+pub use lookup::{ADDITIONAL_TARGETS_MAX, Asked, CHAIN_MAX, Found, Outcome, chase_target};
 pub use shared::{SharedZone, Snapshot};
 pub use zone::{NameView, Zone};

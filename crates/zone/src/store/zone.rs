@@ -1,6 +1,6 @@
 //! A zone that does not change any more.
 
-use catena_core::{Class, OwnedName, RecordRef, Rtype};
+use catena_core::{Class, LabelStarts, OwnedName, RecordRef, Rtype};
 
 use super::arena::{Arena, Entry};
 use super::index::Index;
@@ -213,11 +213,10 @@ impl Zone {
             + self.index.heap_octets()
     }
 
-    /// Whether a lower-case name is the zone's or below it.
+    /// Whether a lower-case name, given with its label starts, is the zone's or below it.
     #[must_use]
-    pub fn holds(&self, lower: &[u8]) -> bool {
-        let starts = catena_core::LabelStarts::of(lower);
-        starts.suffix_start(self.apex_labels).is_some_and(|start| lower.get(start..) == Some(&self.apex))
+    pub fn holds(&self, lower: &[u8], labels: &LabelStarts) -> bool {
+        labels.suffix_start(self.apex_labels).is_some_and(|start| lower.get(start..) == Some(&self.apex))
     }
 
     /// The records of one type of one lower-case name, as they are stored: no wildcard, no cut is looked at.

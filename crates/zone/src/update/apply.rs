@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use catena_core::{Class, Rcode, Rtype};
+use catena_core::{Class, LabelStarts, Rcode, Rtype};
 
 use super::draft::{Draft, Record};
 use super::message::Update;
@@ -59,7 +59,7 @@ fn prerequisites(update: &Update, draft: &mut Draft<'_>) -> Result<(), Rcode> {
         if record.ttl != 0 {
             return Err(Rcode::FORMERR);
         }
-        if !draft.zone.holds(&record.owner) {
+        if !draft.zone.holds(&record.owner, &LabelStarts::of(&record.owner)) {
             return Err(Rcode::NOTZONE);
         }
         let has =
@@ -91,7 +91,7 @@ fn prerequisites(update: &Update, draft: &mut Draft<'_>) -> Result<(), Rcode> {
 
 /// RFC 2136 section 3.4.1: what is looked at before anything is changed.
 fn check(class: Class, record: &RecordBuf, zone: &Zone) -> Result<(), Rcode> {
-    if !zone.holds(&record.owner) {
+    if !zone.holds(&record.owner, &LabelStarts::of(&record.owner)) {
         return Err(Rcode::NOTZONE);
     }
     let is_plain = record.ttl == 0 && record.rdata.is_empty();

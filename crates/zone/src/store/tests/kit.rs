@@ -1,8 +1,8 @@
 //! Zones of a few lines, and answers as lines.
 
-use catena_core::{Answer, Class, OwnedName, RecordRef, Rtype, Section};
+use catena_core::{Answer, Class, LabelStarts, OwnedName, RecordRef, Rtype, Section};
 
-use super::super::{Asked, Builder, Found, Outcome, Taken, Zone};
+use super::super::{Asked, Builder, Found, Outcome, Taken, Zone, chase_target};
 
 /// A name in wire form; what does not end in a dot is below `example.org.`, `@` is that.
 pub(crate) fn wire(text: &str) -> Vec<u8> {
@@ -111,7 +111,8 @@ fn lines(answer: &Answer, section: Section, mark: char) -> Vec<String> {
 pub(crate) fn look_up<'z>(zone: &'z Zone, name: &str, qtype: Rtype, dnssec_ok: bool) -> (Found<'z>, Answer) {
     let lower = wire(name).to_ascii_lowercase();
     let mut answer = Answer::default();
-    let asked = Asked { lower: &lower, qtype, dnssec_ok, chase_missing: false };
+    let labels = &LabelStarts::of(&lower);
+    let asked = Asked { lower: &lower, labels, qtype, dnssec_ok, chase_missing: false };
     let found = zone.lookup(&asked, &mut answer);
     (found, answer)
 }
@@ -124,7 +125,7 @@ pub(crate) fn ask(zone: &Zone, question: &str) -> Vec<String> {
     let mut all = vec![match found.outcome {
         Outcome::NoData { empty_non_terminal: true } => "EmptyNonTerminal".to_owned(),
         Outcome::NoData { .. } => "NoData".to_owned(),
-        Outcome::Chase => format!("Chase {}", text(found.target.unwrap().as_slice())),
+        Outcome::Chase => format!("Chase {}", text(chase_target(&answer).unwrap().as_slice())),
         outcome => format!("{outcome:?}"),
     }];
     all.extend(lines(&answer, Section::Answer, '='));
