@@ -1,7 +1,7 @@
 //! A stored reply. All of it stays as it was stored but the marks of its use.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use catena_core::prelude::*;
@@ -24,30 +24,38 @@ pub(crate) struct Key {
 /// The label of the wildcard of which a reply was made.
 pub(crate) const WILDCARD_LABEL: &str = "zone/wildcard";
 
-/// A reply that can be given again.
+/// A reply that can be given again. A cache has many of them, so what few have is apart.
 pub(crate) struct Item {
     key: Key,
-    lower: Box<[u8]>,
     qtype: Rtype,
     qclass: Class,
-    /// Of the network for which the reply is, 0 where there is none.
-    scope: u8,
-    /// For whom it is. `None`: queries do not say for whom they are, or for nobody.
-    network: Option<Box<Network>>,
     rcode: Rcode,
     /// AD and RA as they came.
     flags: u16,
+    /// Of the network for which the reply is, 0 where there is none.
+    scope: u8,
+    answering: bool,
+    /// The question's name, in lower case, is so long.
+    lower_len: u8,
+    ttl: u32,
+    /// The name, and behind it the octets of the records.
     octets: Box<[u8]>,
     /// The records of all sections; those of the second and third begin at `starts`.
     entries: Box<[Entry]>,
-    starts: [usize; 2],
-    answering: bool,
-    last_known_good: Option<Arc<Self>>,
-    /// The wildcard of which the reply was made; empty: none.
-    wildcard: Box<str>,
-    ttl: u32,
+    starts: [u32; 2],
     stored: Instant,
     usage: Usage,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few items have.
+#[derive(Default)]
+struct Rare {
+    /// For whom it is. `None`: queries do not say for whom they are, or for nobody.
+    network: Option<Network>,
+    last_known_good: Option<Arc<Item>>,
+    /// The wildcard of which the reply was made; empty: none.
+    wildcard: Box<str>,
 }
 
 impl Stored for Item {
@@ -57,13 +65,14 @@ impl Stored for Item {
     }
 }
 
-/// The marks that hits and refreshes leave. Times are milliseconds since the item was stored, plus one; 0 is never.
+/// The marks that hits and refreshes leave. Times are milliseconds since the item was stored, plus one; 0 is never, and the last one is
+/// 49 days.
 #[derive(Default)]
 struct Usage {
     hits: AtomicU32,
-    last_hit: AtomicU64,
+    last_hit: AtomicU32,
+    retry_after: AtomicU32,
     refreshing: AtomicBool,
-    retry_after: AtomicU64,
 }
 
 impl Item {
@@ -82,54 +91,73 @@ impl Item {
 
     fn of_compact(question: &Question, key: Key, answer: &Answer, answering: bool, ttl: u32, now: Instant) -> Self {
         let first = answer.count(Section::Answer);
+        let lower = question.lower().as_slice();
+        // Sections have 65535 records at most, and names 255 octets.
+        let starts = [first as u32, (first + answer.count(Section::Authority)) as u32];
         Self {
             key,
-            lower: question.lower().as_slice().into(),
             qtype: question.qtype(),
             qclass: question.qclass(),
-            scope: 0,
-            network: None,
             rcode: answer.rcode,
             flags: answer.flags & (flags::AD | flags::RA),
-            octets: answer.octets().into(),
-            entries: SECTIONS.map(|section| answer.entries(section)).concat().into(),
-            starts: [first, first + answer.count(Section::Authority)],
+            scope: 0,
             answering,
-            last_known_good: None,
-            wildcard: Box::default(),
+            lower_len: lower.len() as u8,
             ttl,
+            octets: [lower, answer.octets()].concat().into(),
+            entries: SECTIONS.map(|section| answer.entries(section)).concat().into(),
+            starts,
             stored: now,
             usage: Usage::default(),
+            rare: None,
         }
+    }
+
+    fn lower_and_octets(&self) -> (&[u8], &[u8]) {
+        self.octets.split_at_checked(usize::from(self.lower_len)).unwrap_or_default()
+    }
+
+    fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
     /// Remembers an earlier reply that did answer the question.
     pub(crate) fn after(mut self, earlier: Option<Arc<Self>>) -> Self {
-        self.last_known_good = earlier;
+        if earlier.is_some() {
+            self.rare_mut().last_known_good = earlier;
+        }
         self
     }
 
     /// Remembers the wildcard of which the reply was made.
     pub(crate) fn of_wildcard(mut self, wildcard: &str) -> Self {
-        self.wildcard = wildcard.into();
+        if !wildcard.is_empty() {
+            self.rare_mut().wildcard = wildcard.into();
+        }
         self
     }
 
     /// Remembers for whom the reply is.
     pub(crate) fn at(mut self, place: &Place) -> Self {
         self.scope = place.scope;
-        self.network = place.network.map(Box::new);
+        if place.network.is_some() {
+            self.rare_mut().network = place.network;
+        }
         self
+    }
+
+    fn network(&self) -> Option<Network> {
+        self.rare.as_ref().and_then(|rare| rare.network)
     }
 
     /// Whether it is the reply for this network.
     pub(crate) fn is_for(&self, network: Option<Network>) -> bool {
-        self.network.as_deref() == network.as_ref()
+        self.network() == network
     }
 
     /// The larger, the fewer clients it is for: 0 for everybody, 1 for queries that are for nobody, more for networks.
     pub(crate) fn narrowness(&self) -> u16 {
-        self.network.as_deref().map_or(1, |network| network.narrowness())
+        self.network().map_or(1, |network| network.narrowness())
     }
 
     /// Whether this is the question that it answers: two questions may have one hash.
@@ -137,7 +165,7 @@ impl Item {
         self.key == *key
             && self.qtype == question.qtype()
             && self.qclass == question.qclass()
-            && *self.lower == *question.lower().as_slice()
+            && self.lower_and_octets().0 == question.lower().as_slice()
     }
 
     /// The response code.
@@ -158,36 +186,42 @@ impl Item {
 
     /// This reply or the earlier one that it remembers, whichever answers the question.
     pub(crate) fn answering(self: &Arc<Self>) -> Option<Arc<Self>> {
-        if self.answering { Some(Arc::clone(self)) } else { self.last_known_good.clone() }
+        if self.answering { Some(Arc::clone(self)) } else { self.rare.as_ref()?.last_known_good.clone() }
     }
 
     /// The reply for a client, all records with the same time to live.
     pub(crate) fn answer(&self, query: &mut Query, ttl: u32) -> Box<Answer> {
         // RFC 6840 section 5.7: AD is for those who asked for it.
         let shown = if query.dnssec_ok() || query.has(flags::AD) { flags::AD | flags::RA } else { flags::RA };
-        if !self.wildcard.is_empty() {
-            query.set_label(WILDCARD_LABEL, |_| self.wildcard.to_string());
+        if let Some(rare) = &self.rare
+            && !rare.wildcard.is_empty()
+        {
+            query.set_label(WILDCARD_LABEL, |_| rare.wildcard.to_string());
         }
         let mut answer = Answer::to(query);
         // CoreDNS: some resolvers of old systems take no reply without AA, so all hits have it.
         answer.flags |= flags::AA | self.flags & shown;
         answer.rcode = self.rcode;
         answer.scope = self.scope;
-        let [first, second] = self.starts;
-        answer.load(&self.octets, [&self.entries[..first], &self.entries[first..second], &self.entries[second..]]);
+        let [first, second] = self.starts.map(|start| start as usize);
+        answer.load(
+            self.lower_and_octets().1,
+            [&self.entries[..first], &self.entries[first..second], &self.entries[second..]],
+        );
         answer.set_ttls(ttl);
         answer
     }
 
-    fn mark(&self, now: Instant) -> u64 {
-        u64::try_from(now.saturating_duration_since(self.stored).as_millis()).unwrap_or(u64::MAX - 1).saturating_add(1)
+    fn mark(&self, now: Instant) -> u32 {
+        let millis = now.saturating_duration_since(self.stored).as_millis();
+        u32::try_from(millis).unwrap_or(u32::MAX - 1).saturating_add(1)
     }
 
     /// Counts a hit; one more than `gap` after the one before starts at 1 again. Returns the hits.
     pub(crate) fn count_hit(&self, now: Instant, gap: Duration) -> u32 {
         let mark = self.mark(now);
         let last = self.usage.last_hit.swap(mark, Ordering::Relaxed);
-        let gap = u64::try_from(gap.as_millis()).unwrap_or(u64::MAX);
+        let gap = u32::try_from(gap.as_millis()).unwrap_or(u32::MAX);
         if last == 0 || mark.saturating_sub(last) > gap {
             self.usage.hits.store(1, Ordering::Relaxed);
             return 1;
