@@ -28,7 +28,7 @@ pub use entry::{
     Endpoint, Endpoints, Entry, External, HostLabel, LABEL_MAX, Pod, Port, Protocol, Service, ServiceKind, Slice,
 };
 pub use state::{Kind, Kinds};
-use table::{AddressMap, Table, spread};
+use table::{AddressMap, BusyTable, Table, spread};
 
 /// How many names are interned before the unused ones are looked for.
 const NAMES_MIN: usize = 1024;
@@ -114,7 +114,7 @@ fn system_clock() -> u64 {
 /// Kubernetes objects, indexed for DNS.
 pub struct Index {
     entries: Table<Arc<Entry>>,
-    namespaces: Table<write::Marked>,
+    namespaces: BusyTable<write::Marked>,
     cluster_addresses: AddressMap,
     endpoint_addresses: AddressMap,
     external_addresses: AddressMap,
@@ -158,7 +158,7 @@ impl Index {
         });
         Self {
             entries: Table::new(),
-            namespaces: Table::new(),
+            namespaces: BusyTable::new(),
             cluster_addresses: AddressMap::new(),
             endpoint_addresses: AddressMap::new(),
             external_addresses: AddressMap::new(),
@@ -192,7 +192,7 @@ impl Index {
     /// Tells whether a namespace exists, given in any case; allocates nothing.
     pub fn has_namespace(&self, namespace: &[u8]) -> bool {
         let Some(key) = self.key(namespace, b"") else { return false };
-        self.namespaces.read(key).find(spread(key), |one| one.is_named(namespace)).is_some()
+        self.namespaces.read().find(spread(key), |one| one.is_named(namespace)).is_some()
     }
 
     /// The entries whose Service has this cluster address, in order of namespace and name.

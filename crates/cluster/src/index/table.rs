@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, Hash};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard, ShardedLockWriteGuard};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
@@ -54,6 +55,31 @@ impl<T> Table<T> {
 
     pub(super) fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.0.read().unwrap_or_else(PoisonError::into_inner).len()).sum()
+    }
+}
+
+/// A small table in which nearly every query looks for the same few things, and which seldom changes: readers on different threads take
+/// different locks, so they do not pass a cache line to and fro; a writer takes all of them.
+#[derive(Debug)]
+pub(super) struct BusyTable<T>(ShardedLock<HashTable<T>>);
+
+impl<T> BusyTable<T> {
+    pub(super) fn new() -> Self {
+        Self(ShardedLock::new(HashTable::new()))
+    }
+
+    /// For reading. A poisoned lock still guards whole elements.
+    pub(super) fn read(&self) -> ShardedLockReadGuard<'_, HashTable<T>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn write(&self) -> ShardedLockWriteGuard<'_, HashTable<T>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Copies what `pick` wants.
+    pub(super) fn collect<U>(&self, pick: impl FnMut(&T) -> Option<U>) -> Vec<U> {
+        self.read().iter().filter_map(pick).collect()
     }
 }
 

@@ -168,12 +168,12 @@ impl Index {
         let Some(key) = self.key(name.as_bytes(), b"") else { return };
         let epoch = self.state.epoch(Kind::Namespaces);
         let mut writer = self.writer();
-        if let Some(known) = self.namespaces.read(key).find(spread(key), |one| one.is_named(name.as_bytes())) {
+        if let Some(known) = self.namespaces.read().find(spread(key), |one| one.is_named(name.as_bytes())) {
             known.mark.store(epoch, Ordering::Relaxed);
             return;
         }
         let new = Marked { key, name: writer.names.name(name), mark: AtomicU32::new(epoch) };
-        self.namespaces.write(key).insert_unique(spread(key), new, |one| spread(one.key));
+        self.namespaces.write().insert_unique(spread(key), new, |one| spread(one.key));
         drop(writer);
         self.tell(Kind::Namespaces, "", name, false, None);
     }
@@ -182,7 +182,7 @@ impl Index {
     pub fn delete_namespace(&self, name: &str) {
         let Some(key) = self.key(name.as_bytes(), b"") else { return };
         let writer = self.writer();
-        let removed = match self.namespaces.write(key).find_entry(spread(key), |one| one.is_named(name.as_bytes())) {
+        let removed = match self.namespaces.write().find_entry(spread(key), |one| one.is_named(name.as_bytes())) {
             Ok(found) => found.remove().0,
             Err(_absent) => return,
         };
