@@ -57,6 +57,7 @@ pub fn build(
                     block,
                     instance: &mut instance,
                     context,
+                    predecessor,
                     log: &log,
                 };
                 if let Err(error) = (plugin.setup)(&mut setup) {
@@ -110,6 +111,7 @@ fn tell_all(
             block: &mut *setup.block,
             instance: &mut *setup.instance,
             context: setup.context,
+            predecessor: setup.predecessor,
             log: setup.log,
         };
         match (plugin.setup)(&mut again) {

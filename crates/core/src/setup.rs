@@ -154,6 +154,7 @@ pub struct Setup<'a> {
     pub(crate) block: &'a mut BlockDraft,
     pub(crate) instance: &'a mut InstanceDraft,
     pub(crate) context: &'a BuildContext<'a>,
+    pub(crate) predecessor: Option<&'a crate::Instance>,
     pub(crate) log: &'a Log,
 }
 
@@ -270,9 +271,14 @@ impl<'a> Setup<'a> {
         Arc::clone(known).downcast().unwrap_or_default()
     }
 
-    /// Leaves something to the block's successor, should a reload not change the block: see [`Linked::inherited`].
+    /// Leaves something to the instance that takes this one's place: see [`Linked::inherited`] and [`Linked::left_behind`].
     pub fn bequeath<T: Any + Send + Sync>(&mut self, thing: Arc<T>) {
         self.block.heirlooms.push((self.plugin, thing));
+    }
+
+    /// What the same plugin left in the instance before: see [`Linked::left_behind`].
+    pub fn left_behind<T: Any + Send + Sync>(&self) -> impl Iterator<Item = Arc<T>> + use<'a, T> {
+        left_behind(self.plugin, self.predecessor)
     }
 
     /// The plugin's log.
@@ -423,12 +429,10 @@ impl Linked<'_> {
         });
     }
 
-    /// What the same plugin left in the instance before, whichever block it was in and whatever changed since: for what two instances must
-    /// not have apart, such as a file that both write to.
+    /// What the same plugin left in the instance before, whichever block it was in and whatever changed since: for what need not be read
+    /// again, and for what two instances must not have apart, such as a file that both write to.
     pub fn left_behind<T: Any + Send + Sync>(&self) -> impl Iterator<Item = Arc<T>> + '_ {
-        let blocks = self.predecessor.into_iter().flat_map(crate::Instance::blocks);
-        let things = blocks.flat_map(|block| &block.heirlooms).filter(|(plugin, _)| *plugin == self.plugin);
-        things.filter_map(|(_, thing)| Arc::clone(thing).downcast().ok())
+        left_behind(self.plugin, self.predecessor)
     }
 
     /// What the same plugin of the same block, text and files unchanged, left in the instance before.
@@ -439,6 +443,15 @@ impl Linked<'_> {
         let (_, thing) = block.heirlooms.iter().find(|(plugin, thing)| *plugin == self.plugin && thing.is::<T>())?;
         Arc::clone(thing).downcast().ok()
     }
+}
+
+fn left_behind<'a, T: Any + Send + Sync>(
+    plugin: &'static str,
+    predecessor: Option<&'a crate::Instance>,
+) -> impl Iterator<Item = Arc<T>> + use<'a, T> {
+    let blocks = predecessor.into_iter().flat_map(crate::Instance::blocks);
+    let things = blocks.flat_map(|block| &block.heirlooms).filter(move |(owner, _)| *owner == plugin);
+    things.filter_map(|(_, thing)| Arc::clone(thing).downcast().ok())
 }
 
 /// Starts the fingerprint of a block with its keys and words. Prints are compared within one process only.

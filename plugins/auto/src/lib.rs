@@ -21,7 +21,9 @@ use crate::scan::{Scanner, Watch};
 pub const PLUGIN: PluginDef = PluginDef::new("auto", setup);
 
 fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
-    let scanner = Arc::new(Scanner::new(config::parse(cx)?, cx.log()));
+    let before = cx.left_behind::<Scanner>().collect();
+    let scanner = Arc::new(Scanner::new(config::parse(cx)?, before, cx.log()));
+    cx.bequeath(Arc::clone(&scanner));
     cx.offer::<dyn Transfer>(Arc::new(Held(Arc::clone(&scanner))));
     cx.offer::<dyn CountedZones>(Arc::new(Held(Arc::clone(&scanner))));
     let notifies = Arc::clone(&scanner);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use catena_core::name::Zone;
@@ -20,6 +20,8 @@ const DEPTH_MAX: usize = 32;
 pub(crate) struct Scanner {
     pub(crate) config: Config,
     pub(crate) zones: ArcSwap<ZoneMap<Arc<ZoneFile>>>,
+    /// Those of the instance before, until the first look.
+    before: Mutex<Vec<Arc<Scanner>>>,
     notifier: OnceLock<Arc<dyn Notifier>>,
     log: Log,
     /// For what CoreDNS tells of a single zone under the name of *file*.
@@ -27,9 +29,10 @@ pub(crate) struct Scanner {
 }
 
 impl Scanner {
-    pub(crate) fn new(config: Config, log: Log) -> Self {
-        let zone_log = log.of("file");
-        Self { config, zones: ArcSwap::default(), notifier: OnceLock::new(), log, zone_log }
+    /// One that goes on with what others have of files that did not change.
+    pub(crate) fn new(config: Config, before: Vec<Arc<Self>>, log: Log) -> Self {
+        let (zones, before, zone_log) = (ArcSwap::default(), Mutex::new(before), log.of("file"));
+        Self { config, zones, before, notifier: OnceLock::new(), log, zone_log }
     }
 
     /// Remembers who tells secondaries, if the block has `transfer`.
@@ -68,13 +71,26 @@ impl Scanner {
             }
         }
         self.zones.store(Arc::new(after));
+        self.before().clear();
+    }
+
+    fn before(&self) -> MutexGuard<'_, Vec<Arc<Self>>> {
+        self.before.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes on with what the instance before has of a zone and its file; whether it had some.
+    fn take_over(&self, file: &ZoneFile) -> bool {
+        let before = self.before();
+        let mut known = before.iter().filter_map(|scanner| scanner.zones.load().get(file.name().wire()).cloned());
+        known.any(|known| file.take_over(&known))
     }
 
     /// Takes in a zone that is new, or moved to another file; one whose file is broken is tried again later, and its zone stays what it was.
     fn insert(&self, zone: &Zone, path: PathBuf, moved: Option<&Arc<ZoneFile>>) -> Option<Arc<ZoneFile>> {
         let file = Arc::new(ZoneFile::new(zone.clone(), path, false));
         let path = file.path().display();
-        match file.check() {
+        let is_taken = self.take_over(&file);
+        match file.check_first() {
             Checked::Loaded(serial) => {
                 match moved {
                     None => self.log.info(format_args!("Inserting zone `{zone}' from: {path}")),
@@ -86,14 +102,18 @@ impl Scanner {
                 self.notify(&file);
                 return Some(file);
             }
-            Checked::Unchanged => {}
+            Checked::Unchanged => {
+                self.notify(&file);
+                return Some(file);
+            }
             Checked::Unreadable(error) => {
                 let error = error_text(&error);
                 self.log.warning(format_args!("Opening {path} failed: open {path}: {error}"));
             }
             Checked::Broken(error) => self.log.warning(format_args!("Parse zone `{zone}': {}", error.render())),
         }
-        moved.cloned()
+        // What the instance before served is better than nothing.
+        if is_taken { Some(file) } else { moved.cloned() }
     }
 
     fn look_again(&self, file: &Arc<ZoneFile>) -> Option<Arc<ZoneFile>> {

@@ -180,3 +180,39 @@ fn what_is_wrong_with_the_directive_is_told() {
     assert_eq!(block("directroy DIR"), format!("{at} unknown property 'directroy'"));
     assert!(block("directory DIR ( {1}").contains("error parsing regexp: missing closing )"));
 }
+
+/// The instance that takes the place of another one.
+fn successor(place: &Place, before: &Kit, body: &str) -> Kit {
+    let mut recipe = place.recipe(body);
+    recipe.predecessor = Some(std::sync::Arc::clone(before.instance()));
+    recipe.build().ok().unwrap()
+}
+
+#[test]
+fn a_reload_reads_what_changed_and_nothing_else() {
+    let place = Place::new();
+    for zone in ["a.example", "b.example"] {
+        place.write(&format!("db.{zone}"), 1, "@ 60 IN A 192.0.2.1\n");
+    }
+    let before = place.kit("auto {\n directory DIR\n }");
+    let same = place.path("db.a.example");
+    let modified = std::fs::metadata(&same).unwrap().modified().unwrap();
+    place.write("db.a.example", 1, "@ 60 IN A 192.0.2.9\n");
+    std::fs::File::options().write(true).open(&same).unwrap().set_modified(modified).unwrap();
+    place.write("db.b.example", 1, "@ 60 IN A 192.0.2.100\n");
+    let after = successor(&place, &before, "auto {\n directory DIR\n reload 10s\n }");
+    assert_eq!(address(&after, "a.example"), "192.0.2.1", "it looks the same from outside");
+    assert_eq!(address(&after, "b.example"), "192.0.2.100");
+    assert_eq!(address(&before, "b.example"), "192.0.2.1");
+}
+
+#[test]
+fn a_zone_whose_file_is_broken_at_a_reload_is_served_as_it_was() {
+    let place = Place::new();
+    place.write("db.example.org", 1, "@ 60 IN A 192.0.2.1\n");
+    let before = place.kit("auto {\n directory DIR\n }");
+    place.write("db.example.org", 2, "@ 60 IN A 192.0.2.x\n");
+    let after = successor(&place, &before, "auto {\n directory DIR\n reload 10s\n }");
+    assert_eq!(address(&after, "example.org"), "192.0.2.1");
+    assert!(after.log.lines().iter().any(|line| line.contains("Parse zone `example.org.'")));
+}

@@ -49,6 +49,18 @@ impl Held {
         }
     }
 
+    /// Goes on with what another one has of the same zone and file, and journal if there is one; `false` if it is of another.
+    pub(crate) fn take_over(&self, before: &Self) -> bool {
+        match (self, before) {
+            (Self::File(file), Self::File(before)) => file.take_over(before),
+            // What updates another file led to is taken over when it is sure that this instance comes.
+            (Self::Updated { zone, .. }, Self::Updated { zone: before, .. }) => {
+                zone.path() == before.path() && zone.continue_from(before)
+            }
+            _ => false,
+        }
+    }
+
     /// The zone that updates change.
     pub(crate) fn updated(&self) -> Option<&Arc<UpdatedZone>> {
         match self {

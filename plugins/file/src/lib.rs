@@ -8,6 +8,7 @@ mod held;
 mod reload;
 mod updates;
 
+use std::io;
 use std::sync::Arc;
 
 use catena_core::prelude::*;
@@ -26,6 +27,7 @@ pub const PLUGIN: PluginDef = PluginDef::new("file", setup);
 
 fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     let config = config::parse(cx)?;
+    take_over(&config, cx);
     read_all(&config, cx)?;
     let watch = Arc::new(Watch::new(config.files, cx.log()));
     let mut zones = ZoneMap::default();
@@ -36,8 +38,8 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     cx.offer::<dyn Transfer>(Arc::new(Sent(Arc::clone(&zones))));
     if watch.files().any(|(held, _)| held.updated().is_some()) {
         cx.takes_updates();
-        cx.bequeath(Arc::clone(&watch));
     }
+    cx.bequeath(Arc::clone(&watch));
     let later = Arc::clone(&watch);
     cx.on_linked(move |linked| {
         later.find_notifier(linked);
@@ -49,20 +51,34 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     Ok(())
 }
 
+/// Goes on with the zones that the instance before has of the same files: what did not change is not read again, and what cannot be read
+/// now is served as it was.
+fn take_over(config: &Config, cx: &Setup<'_>) {
+    let before: Vec<_> = cx.left_behind::<Watch>().collect();
+    for zone in &config.files {
+        let mut known = before.iter().flat_map(|watch| watch.files());
+        known.any(|(before, _)| zone.held.take_over(before));
+    }
+}
+
 /// Reads every file for the first time. One that is not there is waited for, unless files are never looked at again.
 fn read_all(config: &Config, cx: &Setup<'_>) -> Result<(), Diagnostic> {
     let mut missing = None;
     for zone in &config.files {
         let unreadable = |error| (zone, format!("open {}: {}", zone.held.path().display(), error_text(&error)));
         match &zone.held {
-            Held::File(file) => match file.check() {
+            Held::File(file) => match file.check_first() {
                 Checked::Loaded(_) | Checked::Unchanged => {}
                 Checked::Broken(error) => return Err(broken(zone, &error)),
+                Checked::Unreadable(error) if is_directory(&error) => return Err(directory(zone)),
                 Checked::Unreadable(error) => missing = Some(unreadable(error)),
             },
+            // What its file says now changes the zone of the instance before as well, so that is looked at when this one starts.
+            Held::Updated { zone: updated, .. } if updated.is_continued() => {}
             Held::Updated { zone: updated, .. } => match updated.check() {
                 Look::Broken(error) => return Err(broken(zone, &error)),
                 Look::Journal(error) => return Err(of_journal(&zone.at, &error)),
+                Look::Unreadable(error) if is_directory(&error) => return Err(directory(zone)),
                 Look::Unreadable(error) => missing = Some(unreadable(error)),
                 look => reload::tell(&cx.log(), updated, look),
             },
@@ -82,6 +98,17 @@ fn read_all(config: &Config, cx: &Setup<'_>) -> Result<(), Diagnostic> {
 
 fn broken(zone: &FileZone, error: &LoadError) -> Diagnostic {
     error.explain(told(&zone.at, error.to_string()))
+}
+
+fn is_directory(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::IsADirectory
+}
+
+/// A directory is opened by CoreDNS, and then not read: no file to wait for.
+fn directory(zone: &FileZone) -> Diagnostic {
+    let (path, name) = (zone.held.path(), zone.held.name());
+    let shown = path.display();
+    told(&zone.at, format!("failed to parse file {path:?} for origin {name} with error read {shown}: is a directory"))
 }
 
 struct Files {

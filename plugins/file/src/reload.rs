@@ -93,6 +93,9 @@ impl Service for Watch {
         for (held, at) in self.places() {
             if let Some(zone) = held.updated() {
                 zone.open().map_err(|error| of_journal(at, &error))?;
+                if zone.is_continued() {
+                    self.look(held);
+                }
             }
         }
         for (held, every) in &self.files {

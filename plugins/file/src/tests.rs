@@ -217,6 +217,9 @@ fn what_is_wrong_with_a_file_is_told() {
     place.write("db", &format!("{SOA}a 60 IN A 192.0.2.x\n"));
     let wanted = "plugin/file: failed to parse file \"DIR/db\" for origin example.org. with error DIR/db:4:11: ";
     assert!(place.wrong("file DIR/db").starts_with(wanted), "{}", place.wrong("file DIR/db"));
+    let directory =
+        "plugin/file: failed to parse file \"DIR\" for origin example.org. with error read DIR: is a directory";
+    assert_eq!(place.wrong("file DIR"), directory);
     let errors = place.recipe("example.org", "file DIR/db").build().err().unwrap();
     assert!(errors[0].1.contains("a 60 IN A 192.0.2.x"), "the line of the zone file is shown:\n{}", errors[0].1);
 }
@@ -235,4 +238,5 @@ fn relative_files_are_below_root() {
     assert_eq!(kit.ask_for("a.example.org A").answer.len(), 1);
 }
 
+mod handover;
 mod updates;

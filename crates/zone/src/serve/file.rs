@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use catena_core::name::Zone as ZoneName;
@@ -53,8 +53,16 @@ pub enum Checked {
 pub(super) struct Source {
     pub(super) name: ZoneName,
     pub(super) path: PathBuf,
-    /// The files that were read last, whether they made a zone or not.
-    seen: Mutex<Vec<Stamp>>,
+    seen: Mutex<Seen>,
+}
+
+/// What the last look at a file found.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    /// The files that were read, whether they made a zone or not.
+    stamps: Vec<Stamp>,
+    /// Whether they did.
+    was_zone: bool,
 }
 
 /// What a source has now.
@@ -68,18 +76,34 @@ pub(super) enum Looked {
 
 impl Source {
     pub(super) fn new(name: ZoneName, path: PathBuf) -> Self {
-        Self { name, path, seen: Mutex::new(Vec::new()) }
+        Self { name, path, seen: Mutex::default() }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is the same zone from the same file.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name && self.path == other.path
+    }
+
+    /// Has seen what another source of the same zone has, which does not look meanwhile; if that was no zone, the next look reads the file.
+    pub(super) fn take_over<T>(&self, before: &Self, then: impl FnOnce() -> T) -> T {
+        let theirs = before.seen();
+        *self.seen() = if theirs.was_zone { theirs.clone() } else { Seen::default() };
+        then()
     }
 
     /// Reads the file at the next look in any case.
     pub(super) fn forget(&self) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.seen() = Seen::default();
     }
 
     /// Reads the file if it, or one that it includes, changed since the last look. `then` is called before anybody else can look.
     pub(super) fn look<T>(&self, then: impl FnOnce(Looked) -> T) -> T {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if !seen.is_empty() && seen.iter().all(Stamp::is_current) {
+        let mut seen = self.seen();
+        if !seen.stamps.is_empty() && seen.stamps.iter().all(Stamp::is_current) {
             return then(Looked::Same);
         }
         let stamps = Watching::default();
@@ -88,12 +112,12 @@ impl Source {
         let octets = match read_file(&self.path) {
             Ok(octets) => octets,
             Err(error) => {
-                seen.clear();
+                *seen = Seen::default();
                 return then(Looked::Unreadable(error));
             }
         };
         let loaded = load(&octets, &self.path.to_string_lossy(), &self.name, &stamps);
-        *seen = own.into_iter().chain(stamps.0.into_inner()).collect();
+        *seen = Seen { stamps: own.into_iter().chain(stamps.0.into_inner()).collect(), was_zone: loaded.is_ok() };
         then(loaded.map_or_else(Looked::Broken, Looked::Zone))
     }
 }
@@ -132,14 +156,32 @@ impl ZoneFile {
         &self.shared
     }
 
+    /// Goes on with what another one has of the same zone and file; `false`, and nothing happens, if it is of another.
+    pub fn take_over(&self, before: &Self) -> bool {
+        let is_same = self.source.is_same(&before.source);
+        if is_same {
+            self.source.take_over(&before.source, || self.shared.copy_from(&before.shared));
+        }
+        is_same
+    }
+
+    /// The first look: reads the file unless it is what [`Self::take_over`] took over. Any change counts, as if there had been nothing before.
+    pub fn check_first(&self) -> Checked {
+        self.look(true)
+    }
+
     /// Reads the file if it, or one that it includes, changed since the last look. A zone with the serial of the one before stays what it
     /// was (CoreDNS: plugin/file), unless any change counts.
     pub fn check(&self) -> Checked {
+        self.look(self.by_mtime)
+    }
+
+    fn look(&self, any_change: bool) -> Checked {
         self.source.look(|looked| match looked {
             Looked::Same => Checked::Unchanged,
             Looked::Unreadable(error) => Checked::Unreadable(error),
             Looked::Broken(error) => Checked::Broken(error),
-            Looked::Zone(zone) if !self.by_mtime && self.serial() == Some(zone.serial()) => Checked::Unchanged,
+            Looked::Zone(zone) if !any_change && self.serial() == Some(zone.serial()) => Checked::Unchanged,
             Looked::Zone(zone) => {
                 let serial = zone.serial();
                 self.shared.replace(zone);
@@ -259,6 +301,37 @@ mod tests {
         std::fs::write(&part, "b 60 IN A 192.0.2.2\nc 60 IN A 192.0.2.3\n").unwrap();
         assert!(matches!(zone.check(), Checked::Loaded(_)));
         assert_eq!(records(&zone), 3);
+    }
+
+    #[test]
+    fn what_was_taken_over_is_not_read_again_and_any_change_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, before) = zone_file(&dir, false);
+        let successor = |path: &Path| {
+            let zone = ZoneFile::new(before.name().clone(), path.to_owned(), false);
+            let is_taken = zone.take_over(&before);
+            (zone, is_taken)
+        };
+        let (after, is_taken) = successor(&path);
+        assert!(is_taken && matches!(after.check_first(), Checked::Unchanged));
+        let zone_of = |file: &ZoneFile| std::sync::Arc::clone(file.shared().load().serving().unwrap());
+        assert!(std::sync::Arc::ptr_eq(&zone_of(&before), &zone_of(&after)), "it is the same zone in memory");
+        write(&path, 1, "");
+        let (after, _) = successor(&path);
+        assert!(matches!(after.check_first(), Checked::Loaded(1)), "also with the same serial");
+        assert_eq!((records(&before), records(&after)), (2, 1));
+        assert!(!successor(&dir.path().join("other")).1);
+    }
+
+    #[test]
+    fn a_file_that_was_broken_is_read_again_by_a_successor() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, before) = zone_file(&dir, false);
+        write(&path, 2, "b 60 IN A 192.0.2.300\n");
+        assert!(matches!(before.check(), Checked::Broken(_)));
+        let after = ZoneFile::new(before.name().clone(), path, false);
+        assert!(after.take_over(&before) && matches!(after.check_first(), Checked::Broken(_)));
+        assert_eq!(records(&after), 2, "what was served is there");
     }
 
     #[test]

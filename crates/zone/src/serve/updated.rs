@@ -122,11 +122,19 @@ impl UpdatedZone {
     pub fn continue_from(&self, before: &Self) -> bool {
         let is_same = before.name() == self.name() && before.journal == self.journal;
         let is_taken = is_same && self.taken.set(Arc::clone(before.state())).is_ok();
-        if is_taken {
+        if is_taken && self.source.is_same(&before.source) {
+            self.source.take_over(&before.source, || ());
+        } else if is_taken {
             // What this one saw of the file went into a state that is no more.
             self.source.forget();
         }
         is_taken
+    }
+
+    /// Whether it is the same zone as another one.
+    #[must_use]
+    pub fn is_continued(&self) -> bool {
+        self.taken.get().is_some()
     }
 
     /// Reads the file if it changed since the last look; the first time the journal as well. Nothing is written unless the journal is open.

@@ -21,7 +21,7 @@ pub fn is_newer(serial: u32, than: u32) -> bool {
 }
 
 /// Differences that follow each other, the newest last.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Journal {
     differences: VecDeque<Arc<Difference>>,
     octets: usize,

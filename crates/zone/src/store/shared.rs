@@ -90,6 +90,17 @@ impl SharedZone {
         self.snapshot.store(Arc::new(Snapshot::Serving(Arc::new(zone))));
     }
 
+    /// Has what another one has now, differences included.
+    pub fn copy_from(&self, other: &Self) {
+        let (theirs, snapshot) = {
+            let journal = other.journal.lock().unwrap_or_else(PoisonError::into_inner);
+            (journal.clone(), other.snapshot.load_full())
+        };
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        *journal = theirs;
+        self.snapshot.store(snapshot);
+    }
+
     /// Stops serving until [`Self::replace`] or [`Self::confirm`].
     pub fn expire(&self) {
         self.change(Snapshot::Expired);

@@ -150,9 +150,28 @@ fn a_reload_goes_on_with_the_zone_as_it_is() {
     next.predecessor = Some(Arc::clone(first.instance()));
     let second = next.build().ok().unwrap();
     assert!(is_there(&second, "one.example.org"));
+    assert!(second.log.lines().iter().all(|line| !line.contains("Successfully loaded")), "nothing is read again");
     assert_eq!(send(&first, adding("example.org", "two.example.org"), Some("may.key")), (0, true));
     assert!(is_there(&second, "two.example.org"), "what the one before still changes is not lost");
     assert_eq!(send(&second, adding("example.org", "three.example.org"), Some("other.key")), (0, true));
+    place.write("db", &SOA.replace("42", "9000"));
+    let mut next = recipe(&place, "example.org", "file DIR/db {\n reload 0\n update key may.key\n }");
+    next.predecessor = Some(Arc::clone(second.instance()));
+    let third = next.build().ok().unwrap();
+    assert!(third.log.lines().iter().any(|line| line.contains("its SOA serial 9000 is newer than 45")));
+    assert!(!is_there(&third, "one.example.org") && !is_there(&second, "one.example.org"));
+}
+
+#[test]
+fn what_is_confirmed_by_two_instances_is_in_the_journal_of_both() {
+    let place = zone("");
+    let first = kit(&place, "update key may.key");
+    send(&first, adding("example.org", "one.example.org"), Some("may.key"));
+    let mut next = recipe(&place, "example.org", "file DIR/db {\n update key may.key\n }");
+    next.predecessor = Some(Arc::clone(first.instance()));
+    let second = next.build().ok().unwrap();
+    send(&first, adding("example.org", "two.example.org"), Some("may.key"));
+    send(&second, adding("example.org", "three.example.org"), Some("may.key"));
     drop((first, second));
     let third = kit(&place, "update key may.key");
     assert!(["one", "two", "three"].iter().all(|name| is_there(&third, &format!("{name}.example.org"))));
