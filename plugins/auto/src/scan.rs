@@ -21,7 +21,7 @@ pub(crate) struct Scanner {
     pub(crate) config: Config,
     pub(crate) zones: ArcSwap<ZoneMap<Arc<ZoneFile>>>,
     /// Those of the instance before, until the first look.
-    before: Mutex<Vec<Arc<Scanner>>>,
+    before: Mutex<Vec<Arc<Self>>>,
     notifier: OnceLock<Arc<dyn Notifier>>,
     log: Log,
     /// For what CoreDNS tells of a single zone under the name of *file*.
