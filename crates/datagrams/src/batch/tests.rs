@@ -288,3 +288,42 @@ fn a_time_cut_anywhere_is_none() {
     let before = [-1_isize, 8].iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>();
     assert_eq!(arrival(&control(libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, &before)), None);
 }
+
+/// Messages of these lengths, each with its number in all octets.
+fn numbered(lengths: impl IntoIterator<Item = usize>) -> Vec<Vec<u8>> {
+    lengths.into_iter().enumerate().map(|(number, len)| vec![number as u8; len]).collect()
+}
+
+/// Sends messages on a connected socket in one call or two, and checks that they come as they are.
+fn send_segmented(sender: &mut Sender, messages: &[Vec<u8>]) {
+    let (server, client) = (socket("127.0.0.1:0"), socket("127.0.0.1:0"));
+    client.connect(server.local_addr().unwrap()).unwrap();
+    let mut done = 0;
+    while done < messages.len() {
+        let sent = sender.send_segmented(client.as_fd(), messages[done..].iter().map(Vec::as_slice)).unwrap();
+        assert!((1..=BATCH_MAX).contains(&sent));
+        done += sent;
+    }
+    let mut seen = Vec::new();
+    receive(&mut Receiver::connected(), &server, messages.len(), |datagram| {
+        assert_eq!(datagram.peer, None);
+        seen.push(datagram.octets.to_vec());
+    });
+    assert_eq!(seen, messages);
+}
+
+#[test]
+fn messages_sent_in_one_piece_come_as_they_are() {
+    let mut sender = Sender::new(false);
+    send_segmented(&mut sender, &numbered([30; BATCH_MAX]));
+    send_segmented(&mut sender, &numbered([30; BATCH_MAX + 1]));
+    send_segmented(&mut sender, &numbered([30, 30, 31, 30, 30, 30, 0, 0, 29, 512, 512, 513, 513, 1]));
+    send_segmented(&mut sender, &numbered((0..BATCH_MAX).map(|number| 20 + number % 7 / 3)));
+    assert!(!sender.is_plain);
+}
+
+#[test]
+fn where_nothing_can_be_sent_in_one_piece_messages_go_one_by_one() {
+    let mut sender = Sender { is_plain: true, ..Sender::new(false) };
+    send_segmented(&mut sender, &numbered([30; BATCH_MAX + 1]));
+}
