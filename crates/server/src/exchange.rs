@@ -26,11 +26,11 @@ impl<F: Future> Exchange<F> {
 
     /// Polls the future once. If it has to wait it stays here until [`Exchange::take`] or the next start.
     ///
-    /// Nobody is woken by this poll: whoever takes the future polls it again.
-    pub(crate) fn start(&mut self, future: F) -> Poll<F::Output> {
+    /// With a `waker` that wakes nobody, whoever takes the future polls it again.
+    pub(crate) fn start(&mut self, future: F, waker: &Waker) -> Poll<F::Output> {
         self.slot.set(Some(future));
         let Some(future) = self.slot.as_mut().as_pin_mut() else { return Poll::Pending };
-        let polled = future.poll(&mut Context::from_waker(Waker::noop()));
+        let polled = future.poll(&mut Context::from_waker(waker));
         if polled.is_ready() {
             self.slot.set(None);
         }

@@ -2,10 +2,10 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use catena_core::{Arrival, Env, Envelopes, Finished, Intake, Query, Rcode, Reply, finish, finish_bare, finish_part};
 use prometheus::Counter;
@@ -112,6 +112,8 @@ pub(crate) struct Message<'a> {
     /// It was longer and the rest is lost.
     pub(crate) is_cut: bool,
     pub(crate) arrival: Arrival,
+    /// Woken when a query that waits can go on.
+    pub(crate) waker: &'a Waker,
 }
 
 /// What becomes of a message at once.
@@ -144,7 +146,7 @@ where
         Ok(Step::Silent) => Outcome::Nothing,
         Ok(Step::Streams(query, envelopes)) => match worker.start_task() {
             Some(task) => {
-                let in_flight = (task, route.flight.board());
+                let in_flight = Some((task, route.flight.board()));
                 Outcome::Stream(Streaming { query, envelopes, route: Rc::clone(route), _in_flight: in_flight })
             }
             None => {
@@ -155,7 +157,7 @@ where
         Ok(Step::Waits) => match worker.start_task() {
             Some(task) => Outcome::Later(Later {
                 waiting: exchange.take(),
-                in_flight: (task, route.flight.board()),
+                in_flight: Some((task, route.flight.board())),
                 route: Rc::clone(route),
                 octets: message.octets.into(),
                 arrival: message.arrival.clone(),
@@ -213,7 +215,7 @@ where
         query.read(message.octets, message.arrival.clone())
     };
     let done = match intake {
-        Intake::Serve => match exchange.start(start(query)) {
+        Intake::Serve => match exchange.start(start(query), message.waker) {
             Poll::Pending => return Step::Waits,
             Poll::Ready((mut served, reply)) => match finish(&mut served, reply, out) {
                 Finished::Stream(envelopes) => return Step::Streams(served, envelopes),
@@ -242,7 +244,8 @@ where
 /// A query that waits, with what is needed to answer it should it panic.
 pub(crate) struct Later<F> {
     waiting: Waiting<F>,
-    in_flight: (TaskTicket, Ticket),
+    /// Until the reply is there.
+    in_flight: Option<(TaskTicket, Ticket)>,
     route: Rc<Route>,
     octets: Box<[u8]>,
     arrival: Arrival,
@@ -250,18 +253,25 @@ pub(crate) struct Later<F> {
 
 impl<F: Future<Output = (Query, Reply)>> Later<F> {
     /// Waits for the reply and makes it a message.
-    pub(crate) async fn reply(self) -> Ripe {
+    pub(crate) async fn reply(mut self) -> Ripe {
+        poll_fn(|cx| self.poll_reply(cx, &mut Vec::new)).await
+    }
+
+    /// Makes the reply a message if it is there, in room that `buffer` gives.
+    pub(crate) fn poll_reply(&mut self, cx: &mut Context<'_>, buffer: &mut dyn FnMut() -> Vec<u8>) -> Poll<Ripe> {
         let Self { waiting, in_flight, route, octets, arrival } = self;
-        let mut waiting = pin!(waiting);
-        let mut out = Vec::new();
-        let polled = poll_fn(|cx| match guarded(route.panics, || waiting.as_mut().poll(cx)) {
-            Ok(polled) => polled.map(Ok),
-            Err(caught) => Poll::Ready(Err(caught)),
-        });
-        let finished = match polled.await {
+        let polled = match guarded(route.panics, || Pin::new(waiting).poll(cx)) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(replied)) => Ok(replied),
+            Err(caught) => Err(caught),
+        };
+        let mut out = buffer();
+        let in_flight = in_flight.take();
+        let finished = match polled {
             Ok((mut query, reply)) => match guarded(route.panics, || finish(&mut query, reply, &mut out)) {
                 Ok(Finished::Stream(envelopes)) => {
-                    return Ripe::Stream(Streaming { query, envelopes, route, _in_flight: in_flight });
+                    let route = Rc::clone(route);
+                    return Poll::Ready(Ripe::Stream(Streaming { query, envelopes, route, _in_flight: in_flight }));
                 }
                 finished => {
                     route.put_back(query);
@@ -270,9 +280,8 @@ impl<F: Future<Output = (Query, Reply)>> Later<F> {
             },
             Err(caught) => Err(caught),
         };
-        let is_reply = finished.unwrap_or_else(|caught| route.recover(&caught, &octets, arrival, &mut out));
-        drop(in_flight);
-        if is_reply { Ripe::Message(out) } else { Ripe::Nothing }
+        let is_reply = finished.unwrap_or_else(|caught| route.recover(&caught, octets, arrival.clone(), &mut out));
+        Poll::Ready(if is_reply { Ripe::Message(out) } else { Ripe::Nothing })
     }
 }
 
@@ -291,7 +300,7 @@ pub(crate) struct Streaming {
     query: Query,
     envelopes: Box<dyn Envelopes>,
     route: Rc<Route>,
-    _in_flight: (TaskTicket, Ticket),
+    _in_flight: Option<(TaskTicket, Ticket)>,
 }
 
 impl Streaming {

@@ -1,6 +1,7 @@
 //! The receive loop of one UDP socket: a batch in, each query polled once in place, a batch out.
 
 mod outbox;
+mod waiters;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -17,15 +18,16 @@ pub(crate) use catena_datagrams::ask_for_destination;
 use catena_datagrams::{Datagram, Outgoing, Receiver, Sender};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
-use tokio::task::{spawn_local, yield_now};
+use tokio::task::yield_now;
 
 use outbox::Outbox;
+use waiters::{Waiter, Waiters};
 
 use crate::bind::Bound;
 use crate::clock::QUERIES_A_LOOK;
 use crate::exchange::{Exchange, serve_one};
 use crate::proxy::Dropped;
-use crate::serve::{Message, Outcome, Ripe, Route, serve};
+use crate::serve::{Message, Outcome, Route, serve};
 use crate::worker::Worker;
 
 /// The room that a reply buffer keeps between datagrams, octets.
@@ -81,6 +83,7 @@ impl UdpSeat {
 /// What the loop does next.
 enum Turn {
     Read,
+    Resume,
     Send,
     End,
 }
@@ -94,6 +97,19 @@ struct Udp {
     sender: Sender,
     /// The socket takes no more replies for now.
     is_blocked: bool,
+}
+
+/// The queries that a socket is busy with: the one that is being served, and those that wait.
+struct Table<F> {
+    exchange: Exchange<F>,
+    start: fn(Query) -> F,
+    waiters: Waiters<F>,
+}
+
+impl<F: Future<Output = (Query, Reply)>> Table<F> {
+    fn new(start: fn(Query) -> F) -> Self {
+        Self { exchange: Exchange::new(), start, waiters: Waiters::new() }
+    }
 }
 
 /// Opens the loop of one socket; the future that it returns reads while the seat has a route.
@@ -122,14 +138,15 @@ pub(crate) fn open(
 impl Udp {
     async fn run(mut self) {
         let mut receiver = Receiver::new(self.bound.is_wildcard());
-        let mut exchange = Exchange::new();
+        let mut table = Table::new(serve_one);
         loop {
-            let turn = poll_fn(|cx| self.poll_turn(cx)).await;
+            let turn = poll_fn(|cx| self.poll_turn(cx, &table.waiters)).await;
             let done = match turn {
                 Turn::End => return,
-                Turn::Send => Ok(()),
-                Turn::Read => self.read_batch(&mut receiver, &mut exchange, serve_one),
+                Turn::Send | Turn::Resume => Ok(()),
+                Turn::Read => self.read_batch(&mut receiver, &mut table),
             };
+            table.waiters.resume(|| self.seat.buffer(), |reply| self.seat.push(reply));
             if done.is_err() {
                 tokio::time::sleep(REST).await;
             }
@@ -141,7 +158,10 @@ impl Udp {
         }
     }
 
-    fn poll_turn(&self, cx: &mut Context<'_>) -> Poll<Turn> {
+    fn poll_turn<F>(&self, cx: &mut Context<'_>, waiters: &Waiters<F>) -> Poll<Turn>
+    where
+        F: Future<Output = (Query, Reply)>,
+    {
         let is_reading = self.seat.route.borrow().is_some();
         let mut state = self.seat.state.borrow_mut();
         if self.is_blocked && self.socket.poll_send_ready(cx).is_ready() {
@@ -152,10 +172,13 @@ impl Udp {
         if may_read && self.socket.poll_recv_ready(cx).is_ready() {
             return Poll::Ready(Turn::Read);
         }
+        if waiters.poll_called(cx).is_ready() {
+            return Poll::Ready(Turn::Resume);
+        }
         if !self.is_blocked && !state.is_empty() {
             return Poll::Ready(Turn::Send);
         }
-        if !self.is_blocked && self.seat.is_closed.get() && state.waiting == 0 {
+        if !self.is_blocked && self.seat.is_closed.get() && waiters.len() == 0 {
             return Poll::Ready(Turn::End);
         }
         match &mut state.waker {
@@ -166,12 +189,7 @@ impl Udp {
     }
 
     /// Reads a batch and answers it.
-    fn read_batch<F>(
-        &self,
-        receiver: &mut Receiver,
-        exchange: &mut Exchange<F>,
-        start: fn(Query) -> F,
-    ) -> io::Result<()>
+    fn read_batch<F>(&self, receiver: &mut Receiver, table: &mut Table<F>) -> io::Result<()>
     where
         F: Future<Output = (Query, Reply)> + 'static,
     {
@@ -192,7 +210,7 @@ impl Udp {
             }
             // Nobody can be answered on port 0, and an address that is none is no client.
             if let Some(peer) = datagram.peer.filter(|peer| peer.port() != 0) {
-                self.take_on(&route, exchange, start, &datagram, peer, received);
+                self.take_on(&route, table, &datagram, peer, received);
             }
         }
         Ok(())
@@ -201,8 +219,7 @@ impl Udp {
     fn take_on<F>(
         &self,
         route: &Rc<Route>,
-        exchange: &mut Exchange<F>,
-        start: fn(Query) -> F,
+        table: &mut Table<F>,
         datagram: &Datagram<'_>,
         peer: SocketAddr,
         received: Instant,
@@ -222,19 +239,15 @@ impl Udp {
             is_crowded: self.seat.state.borrow().is_full(),
         };
         let mut octets = self.seat.buffer();
-        let message = Message { octets: message, is_cut: datagram.is_cut, arrival };
-        match serve(&self.worker, route, exchange, start, &message, &mut octets) {
+        let waker = table.waiters.next_waker();
+        let message = Message { octets: message, is_cut: datagram.is_cut, arrival, waker };
+        match serve(&self.worker, route, &mut table.exchange, table.start, &message, &mut octets) {
             Outcome::Reply => self.seat.push(Outgoing { octets, peer, source }),
             // A datagram carries no stream: `finish` refuses it.
             Outcome::Nothing | Outcome::Stream(_) => self.seat.put_back(octets),
             Outcome::Later(later) => {
                 self.seat.put_back(octets);
-                let waiting = Waits::new(&self.seat);
-                spawn_local(async move {
-                    if let Ripe::Message(octets) = later.reply().await {
-                        waiting.seat.push(Outgoing { octets, peer, source });
-                    }
-                });
+                table.waiters.put(Waiter { later, peer, source });
             }
         }
     }
@@ -287,25 +300,6 @@ fn unwrapped<'a>(
 /// Errors after which the socket is fine: nothing to read, a signal, or news of an earlier datagram.
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionRefused)
-}
-
-/// A query of a seat that waits.
-struct Waits {
-    seat: Rc<UdpSeat>,
-}
-
-impl Waits {
-    fn new(seat: &Rc<UdpSeat>) -> Self {
-        seat.state.borrow_mut().waiting += 1;
-        Self { seat: Rc::clone(seat) }
-    }
-}
-
-impl Drop for Waits {
-    fn drop(&mut self) {
-        self.seat.state.borrow_mut().waiting -= 1;
-        self.seat.wake();
-    }
 }
 
 #[cfg(test)]

@@ -14,8 +14,6 @@ pub(super) struct Outbox {
     /// The oldest first.
     replies: VecDeque<Outgoing>,
     spare: Vec<Vec<u8>>,
-    /// Queries that wait, whose replies will come here.
-    pub(super) waiting: usize,
     pub(super) waker: Option<Waker>,
     /// The newest reply is sent first, the oldest of [`REPLY_QUEUE_MAX`] is forgotten for one more, and that is counted. Who waits for an
     /// old reply has asked again meanwhile.

@@ -68,13 +68,13 @@ fn query(id: u16) -> Vec<u8> {
 
 /// Sends queries and lets the server read them as far as it wants to.
 async fn ask(udp: &mut Udp, client: &UdpSocket, ids: std::ops::Range<u16>) {
-    let (mut receiver, mut exchange) = (Receiver::new(false), Exchange::new());
+    let (mut receiver, mut table) = (Receiver::new(false), Table::new(serve_one));
     for id in ids {
         client.send_to(&query(id), udp.bound.local_addr()).await.unwrap();
         for _ in 0..200 {
             block(udp);
             if matches!(turn_now(udp).await, Poll::Ready(Turn::Read)) {
-                udp.read_batch(&mut receiver, &mut exchange, serve_one).unwrap();
+                udp.read_batch(&mut receiver, &mut table).unwrap();
                 break;
             }
             yield_now().await;
@@ -83,7 +83,7 @@ async fn ask(udp: &mut Udp, client: &UdpSocket, ids: std::ops::Range<u16>) {
 }
 
 async fn turn_now(udp: &Udp) -> Poll<Turn> {
-    poll_fn(|cx| Poll::Ready(udp.poll_turn(cx))).await
+    poll_fn(|cx| Poll::Ready(udp.poll_turn(cx, &Table::new(serve_one).waiters))).await
 }
 
 async fn receive(client: &UdpSocket) -> Vec<u8> {
