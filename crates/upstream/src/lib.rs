@@ -2,8 +2,8 @@
 //!
 //! An [`Upstream`] is one server: an address, how to reach it, how often it failed. [`Upstream::ask`] sends a query over UDP, TCP or TLS
 //! on a connection that is kept for the next query, and reads the reply into an [`Answer`](catena_core::Answer). Connections are kept per
-//! worker, because a socket belongs to the runtime that opened it, and moved when another worker has need of one; fails, health checks
-//! and metrics are the upstream's. A [`Policy`] says
+//! worker, because a socket belongs to the runtime that opened it, and moved when another worker has need of one; a worker with many
+//! queries under way lets them share sockets, and sends and reads them in batches. Fails, health checks and metrics are the upstream's. A [`Policy`] says
 //! in which order upstreams are tried. [`exchange_udp`] is a single question outside of any chain.
 //!
 //! What goes wrong is told in the words of Go's `net` package, since that is what operators of CoreDNS search their logs for.
@@ -11,8 +11,10 @@
 mod conn;
 mod dial;
 mod doh;
+mod driver;
 mod error;
 mod health;
+mod lanes;
 mod message;
 mod metrics;
 mod policy;
@@ -26,6 +28,7 @@ pub use dial::{DIAL_TIMEOUT_MAX, DIAL_TIMEOUT_MIN};
 pub use doh::DohMethod;
 pub use error::{ExchangeError, os_text};
 pub use health::{Health, INTERVAL_MIN};
+pub use lanes::{LANE_AGE_MAX, LANE_FLIGHTS_MAX, LANES_DRAINING_MAX, LANES_FROM, LANES_MAX};
 pub use message::write_question;
 pub use metrics::ProxyMetrics;
 pub use policy::{Order, Policy, PolicyKind};

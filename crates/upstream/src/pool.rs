@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::conn::{StreamConn, UdpConn};
+use crate::lanes::{LANES_FROM, Lanes};
 
 /// The most workers with a pool of their own; those beyond share.
 pub const WORKERS_MAX: usize = u64::BITS as usize;
@@ -121,6 +122,7 @@ impl IdleCount {
 pub(crate) struct Pool {
     pub(crate) udp: Idle<UdpConn>,
     pub(crate) stream: Idle<StreamConn>,
+    pub(crate) lanes: Arc<Lanes>,
     in_flight: AtomicUsize,
 }
 
@@ -129,6 +131,17 @@ impl Pool {
     pub(crate) fn enter(&self) -> Option<InFlight<'_>> {
         let guard = InFlight(&self.in_flight);
         (self.in_flight.fetch_add(1, Ordering::Relaxed) < IN_FLIGHT_MAX).then_some(guard)
+    }
+
+    /// Whether so many exchanges are under way that the next ones share sockets.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) >= LANES_FROM
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.lanes.close();
     }
 }
 

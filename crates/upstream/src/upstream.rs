@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use catena_core::wire;
+use catena_core::wire::{self, HEADER_OCTETS};
 use catena_core::{Answer, Clock, Protocol, Query, Rtype, Spawner};
 use rustls_pki_types::ServerName;
 
 use crate::conn::{Limits, Stream, StreamConn, UdpConn};
 use crate::dial::{self, DialTime};
 use crate::doh::{Doh, DohMethod, Way};
-use crate::error::ExchangeError;
+use crate::driver::Driver;
+use crate::error::{ExchangeError, Path, Step};
 use crate::health::Health;
+use crate::lanes::{LANE_REPLY_OCTETS_MAX, Landing, Launched, Terms};
 use crate::message;
 use crate::metrics::{Proto, ProxyMetrics, UpstreamMetrics};
 use crate::pool::{IdleCount, Lifetimes, Pool, Pools};
@@ -43,6 +45,8 @@ pub struct Options {
 pub struct Ask {
     /// Datagram or stream; an upstream with TLS is always asked over a stream.
     pub protocol: Protocol,
+    /// The time of asking.
+    pub now: Instant,
     /// The longest time for making a connection, whatever the upstream's history allows.
     pub dial_max: Duration,
 }
@@ -180,21 +184,52 @@ impl Upstream {
     /// # Errors
     /// No connection, no reply in time, or one that cannot be read; Go's text.
     pub async fn ask(&self, query: &mut Query, ask: Ask, answer: &mut Answer) -> Result<bool, ExchangeError> {
-        let started = self.clock.now();
         let Some(_in_flight) = self.pools.of(query.env().worker).enter() else {
             return Err(ExchangeError::ours(format!("too many queries in flight to {}", self.label)));
         };
-        let matches = match ask.protocol {
-            _ if self.doh.is_some() => self.ask_https(query, ask.dial_max, answer).await?,
-            Protocol::Udp if self.tls.is_none() => self.ask_udp(query, started, answer).await?,
-            _ => self.ask_stream(query, ask.dial_max, answer).await?,
+        let (matches, replied) = match ask.protocol {
+            Protocol::Udp if self.tls.is_none() && self.doh.is_none() => self.ask_udp(query, ask.now, answer).await?,
+            // In a box, so that the future of the way that most queries take stays small.
+            _ => Box::pin(self.ask_by_stream(query, ask.dial_max, answer)).await?,
         };
-        let seconds = self.clock.now().saturating_duration_since(started).as_secs_f64();
-        self.metrics.replied(answer.rcode, seconds);
+        self.metrics.replied(answer.rcode, replied.saturating_duration_since(ask.now).as_secs_f64());
         Ok(matches)
     }
 
-    async fn ask_udp(&self, query: &mut Query, now: Instant, answer: &mut Answer) -> Result<bool, ExchangeError> {
+    /// Asks over TCP, TLS or HTTPS. Returns whether the reply is one to the question, and when it was there, as those below do.
+    async fn ask_by_stream(
+        &self,
+        query: &mut Query,
+        dial_max: Duration,
+        answer: &mut Answer,
+    ) -> Result<(bool, Instant), ExchangeError> {
+        let matches = match self.doh {
+            Some(_) => self.ask_https(query, dial_max, answer).await?,
+            None => self.ask_stream(query, dial_max, answer).await?,
+        };
+        Ok((matches, self.clock.now()))
+    }
+
+    async fn ask_udp(
+        &self,
+        query: &mut Query,
+        now: Instant,
+        answer: &mut Answer,
+    ) -> Result<(bool, Instant), ExchangeError> {
+        if let Some(launched) = self.launch(query, now) {
+            self.metrics.looked_for_connection(Proto::Udp, launched.was_open);
+            return self.land(launched, query, answer).await;
+        }
+        Box::pin(self.ask_alone(query, now, answer)).await
+    }
+
+    /// Asks on a socket that no other query has meanwhile.
+    async fn ask_alone(
+        &self,
+        query: &mut Query,
+        now: Instant,
+        answer: &mut Answer,
+    ) -> Result<(bool, Instant), ExchangeError> {
         let (worker, limit) = (query.env().worker, self.idle_limit(0).1);
         let kept = self.kept_udp(worker, now);
         self.metrics.looked_for_connection(Proto::Udp, kept.is_some());
@@ -208,8 +243,56 @@ impl Upstream {
             }
         };
         let matches = conn.exchange(query, self.limits(), answer).await?;
-        self.pools.of(worker).udp.give(conn, created, self.clock.now(), limit);
-        Ok(matches)
+        let replied = self.clock.now();
+        self.pools.of(worker).udp.give(conn, created, replied, limit);
+        Ok((matches, replied))
+    }
+
+    /// Puts the query on its way on a shared socket, if the worker is so busy that this pays and the reply will fit.
+    fn launch(&self, query: &Query, now: Instant) -> Option<Launched> {
+        let pool = self.pools.of(query.env().worker);
+        if !pool.is_busy() || query.size_limit() > LANE_REPLY_OCTETS_MAX {
+            return None;
+        }
+        let terms = Terms { now, lifetimes: self.lifetimes() };
+        // Where none can be opened, a socket of its own tells why.
+        let open = || dial::udp(self.peer().as_ref().copied()?, self.options.source).ok();
+        let write = |id, out: &mut Vec<u8>| {
+            message::write_query(query, id, out);
+            HEADER_OCTETS + query.question().wire_len()
+        };
+        let question = (query.lower().as_slice(), query.qtype().to_int(), query.qclass().to_int());
+        let launched = pool.lanes.launch(question, &terms, write, open)?;
+        if !launched.was_open && pool.lanes.wants_driver() {
+            Driver::start(Arc::clone(&pool.lanes), Arc::clone(&self.clock), self.options.read_timeout);
+        }
+        Some(launched)
+    }
+
+    /// Waits for the reply to a query on a shared socket.
+    async fn land(
+        &self,
+        mut launched: Launched,
+        query: &mut Query,
+        answer: &mut Answer,
+    ) -> Result<(bool, Instant), ExchangeError> {
+        let local = launched.local;
+        let fail = |step, error: std::io::Error| {
+            let path = Path { local, peer: self.peer_for("udp")? };
+            Err(ExchangeError::io(step, "udp", path, &error))
+        };
+        match (&mut launched).await {
+            Landing::Reply(at) => {
+                let read = launched.read(|reply| message::read_datagram(reply, query.size_limit(), answer));
+                read.map_err(|error| ExchangeError::new(error.to_string()))?;
+                Ok((true, at))
+            }
+            Landing::Mistaken => Ok((false, self.clock.now())),
+            Landing::Late => fail(Step::Read, std::io::ErrorKind::TimedOut.into()),
+            Landing::Failed(step, code) => fail(step, std::io::Error::from_raw_os_error(code)),
+            Landing::Strays => fail(Step::Read, std::io::Error::other("too many replies with another id")),
+            Landing::Ended => fail(Step::Read, std::io::ErrorKind::ConnectionAborted.into()),
+        }
     }
 
     /// A kept socket: one of the worker's own, or else one that another worker does not use now.
@@ -328,6 +411,7 @@ impl Upstream {
     pub fn sweep(&self) {
         let now = self.clock.now();
         for pool in self.pools.all() {
+            pool.lanes.sweep(&Terms { now, lifetimes: self.lifetimes() });
             pool.udp.sweep(self.lifetimes(), now, self.idle_limit(0).0);
             pool.stream.sweep(self.lifetimes(), now, self.idle_limit(1).0);
         }

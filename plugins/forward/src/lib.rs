@@ -137,10 +137,11 @@ impl Forwarder {
         let count = upstreams.len();
         let mut order = self.policy.order(count);
         let attempts_max = self.config.max_connect_attempts.map_or(ATTEMPTS_PER_UPSTREAM * count, |max| max as usize);
-        let deadline = query.now() + QUERY_TIMEOUT;
+        let mut now = query.now();
+        let deadline = now + QUERY_TIMEOUT;
         let (mut place, mut down, mut attempts, mut failovers) = (0, 0, 0, 0);
         let mut last_error = None;
-        while query.now() < deadline && !query.is_overdue() {
+        while now < deadline && !query.is_overdue() {
             if place == count {
                 (place, down) = (0, 0);
             }
@@ -160,9 +161,11 @@ impl Forwarder {
             }
             if attempts >= ATTEMPTS_PER_UPSTREAM * count {
                 tokio::time::sleep(ATTEMPT_PAUSE).await;
+                now = query.now();
             }
             query.set_label(UPSTREAM_LABEL, |_| upstream.label().to_owned());
-            match self.ask_one(query, upstream, deadline, answer).await {
+            let asked = self.ask_one(query, upstream, (now, deadline), answer).await;
+            match asked {
                 Ok(false) => return Ok(false),
                 Ok(true) => {
                     last_error = None;
@@ -183,6 +186,7 @@ impl Forwarder {
                     }
                 }
             }
+            now = query.now();
         }
         Err(last_error)
     }
@@ -192,7 +196,7 @@ impl Forwarder {
         &self,
         query: &mut Query,
         upstream: &Upstream,
-        deadline: Instant,
+        (now, deadline): (Instant, Instant),
         answer: &mut Answer,
     ) -> Result<bool, ExchangeError> {
         let protocol = match (self.config.force_tcp, self.config.prefer_udp) {
@@ -200,12 +204,13 @@ impl Forwarder {
             (false, true) => Protocol::Udp,
             (false, false) => query.protocol(),
         };
-        let mut ask = Ask { protocol, dial_max: deadline.saturating_duration_since(query.now()) };
+        let ask = Ask { protocol, now, dial_max: deadline.saturating_duration_since(now) };
         let matches = upstream.ask(query, ask, answer).await?;
         if !answer.has(flags::TC) || self.config.force_tcp || !self.config.prefer_udp {
             return Ok(matches);
         }
-        ask = Ask { protocol: Protocol::Tcp, dial_max: deadline.saturating_duration_since(query.now()) };
+        let now = query.now();
+        let ask = Ask { protocol: Protocol::Tcp, now, dial_max: deadline.saturating_duration_since(now) };
         upstream.ask(query, ask, answer).await
     }
 

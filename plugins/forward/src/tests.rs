@@ -5,6 +5,7 @@ mod fake;
 mod faults;
 mod health;
 mod https;
+mod many;
 mod start;
 mod tls;
 
