@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use catena_core::name::Zone as ZoneName;
@@ -31,10 +31,19 @@ pub(crate) struct Kept {
     pub(crate) shared: Arc<SharedZone>,
     /// If the zone is a catalog: which members it may have.
     pub(crate) catalog: Option<Allowed>,
+    times: Mutex<Option<Times>>,
     /// Who said that there is something new.
     notified: Mutex<Option<IpAddr>>,
     wake: Notify,
     stop: Notify,
+}
+
+/// When a zone that is here was confirmed, and when it is looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Times {
+    confirmed: Instant,
+    check_at: Instant,
+    is_retrying: bool,
 }
 
 impl Kept {
@@ -50,7 +59,41 @@ impl Kept {
         catalog: Option<Allowed>,
         shared: Arc<SharedZone>,
     ) -> Self {
-        Self { name, primaries, shared, catalog, notified: Mutex::new(None), wake: Notify::new(), stop: Notify::new() }
+        let (wake, stop) = (Notify::new(), Notify::new());
+        Self { name, primaries, shared, catalog, times: Mutex::default(), notified: Mutex::default(), wake, stop }
+    }
+
+    /// Goes on with the version that another one has of the same zone, and with its times, if some primary is that of the other one and is
+    /// not trusted less. Whether it does.
+    pub(crate) fn take_over(&self, before: &Self) -> bool {
+        let is_same = |own: &Primary| {
+            let same = before.primaries.iter().find(|other| other.addr == own.addr);
+            same.is_some_and(|other| other.key.is_some() || own.key.is_none())
+        };
+        if self.name != before.name || !self.primaries.iter().any(is_same) || before.current().is_none() {
+            return false;
+        }
+        *self.lock_times() = *before.lock_times();
+        self.shared.copy_from(&before.shared);
+        true
+    }
+
+    /// Looks for something new at once if another one of the same zone has another version meanwhile.
+    pub(crate) fn catch_up(&self, before: &Self) {
+        let serial = |kept: &Self| kept.current().map(|zone| zone.serial());
+        if serial(self) != serial(before) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Whether it would look at once.
+    #[cfg(test)]
+    pub(crate) fn is_woken(&self) -> bool {
+        std::pin::pin!(self.wake.notified()).enable()
+    }
+
+    fn lock_times(&self) -> MutexGuard<'_, Option<Times>> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a primary has this address.
@@ -69,7 +112,7 @@ impl Kept {
         self.stop.notify_one();
     }
 
-    fn current(&self) -> Option<Arc<Zone>> {
+    pub(crate) fn current(&self) -> Option<Arc<Zone>> {
         self.shared.load().last().cloned()
     }
 
@@ -103,17 +146,13 @@ impl Kept {
 
     /// Checks from time to time, and when a primary says so, whether there is something new.
     async fn look_after(&self, members: &Arc<Members>) {
-        let mut confirmed = Instant::now();
-        let mut is_retrying = false;
+        let known = *self.lock_times();
+        if known.is_none() {
+            self.set_times(true);
+        }
         loop {
-            let Some(zone) = self.current() else { return };
-            let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds.max(1)));
-            let (every, jitter_ms) = if is_retrying {
-                (seconds(zone.retry()), RETRY_JITTER_MS)
-            } else {
-                (seconds(zone.refresh()), REFRESH_JITTER_MS)
-            };
-            let check_at = Instant::now() + every + Duration::from_millis(rand::random_range(0..jitter_ms));
+            let (Some(zone), Some(times)) = (self.current(), *self.lock_times()) else { return };
+            let Times { confirmed, check_at, is_retrying } = times;
             let expire_at = confirmed + seconds(zone.expire());
             let client = tokio::select! {
                 () = self.wake.notified() => self.notified.lock().unwrap_or_else(PoisonError::into_inner).take(),
@@ -130,10 +169,22 @@ impl Kept {
             };
             if is_current {
                 self.shared.confirm();
-                confirmed = Instant::now();
             }
-            is_retrying = !is_current;
+            self.set_times(is_current);
         }
+    }
+
+    /// Remembers that the zone was confirmed now, or could not be, and when to look again.
+    fn set_times(&self, is_current: bool) {
+        let Some(zone) = self.current() else { return };
+        let now = Instant::now();
+        let (every, jitter_ms) =
+            if is_current { (zone.refresh(), REFRESH_JITTER_MS) } else { (zone.retry(), RETRY_JITTER_MS) };
+        let check_at = now + seconds(every) + Duration::from_millis(rand::random_range(0..jitter_ms));
+        let mut times = self.lock_times();
+        let before = times.map_or(now, |times| times.confirmed);
+        let confirmed = if is_current { now } else { before };
+        *times = Some(Times { confirmed, check_at, is_retrying: !is_current });
     }
 
     /// Looks for something new in time; whether the zone is as a primary has it.
@@ -236,6 +287,10 @@ impl Kept {
         // A failed join is a panic, which leaves the version before.
         let _ = tokio::task::spawn_blocking(move || shared.replace(zone)).await;
     }
+}
+
+fn seconds(seconds: u32) -> Duration {
+    Duration::from_secs(u64::from(seconds.max(1)))
 }
 
 fn is_of_connecting(kind: io::ErrorKind) -> bool {

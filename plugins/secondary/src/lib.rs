@@ -28,6 +28,7 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     let Config { zones, fall } = config::parse(cx)?;
     let clock = cx.clock();
     let members = Arc::new(Members::new(ZoneMap::default(), cx.log(), Box::new(move || clock.unix_seconds())));
+    cx.bequeath(Arc::clone(&members));
     cx.offer::<dyn Transfer>(Arc::new(Held(Arc::clone(&members))));
     cx.service(Arc::new(Keeper(Arc::clone(&members))));
     let linked_members = Arc::clone(&members);
@@ -39,6 +40,7 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
         }
         linked_members.zones.store(Arc::new(map));
         linked_members.find_notifier(linked);
+        linked_members.take_over(linked.left_behind().collect());
         Ok(())
     });
     cx.link(Secondary { members, fall });
@@ -117,6 +119,10 @@ impl Service for Keeper {
     async fn start(&self, cx: &StartContext<'_>) -> Result<(), Diagnostic> {
         self.0.start(cx.spawner);
         Ok(())
+    }
+
+    async fn serving(&self, _cx: &StartContext<'_>) {
+        self.0.catch_up();
     }
 }
 

@@ -1,7 +1,7 @@
 //! The zones of a server block: those that the Corefile names, and the members of catalogs.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use catena_core::name::Zone as ZoneName;
@@ -19,6 +19,8 @@ pub(crate) type Now = Box<dyn Fn() -> u64 + Send + Sync>;
 pub(crate) struct Members {
     pub(crate) zones: ArcSwap<ZoneMap<Arc<Kept>>>,
     catalogs: Mutex<Catalogs>,
+    /// Those of the instance before, until this one serves.
+    before: Mutex<Vec<Arc<Self>>>,
     notifier: OnceLock<Arc<dyn Notifier>>,
     spawner: OnceLock<Arc<dyn Spawner>>,
     pub(crate) log: Log,
@@ -48,6 +50,7 @@ impl Members {
         Self {
             zones: ArcSwap::from_pointee(zones),
             catalogs: Mutex::default(),
+            before: Mutex::default(),
             notifier: OnceLock::new(),
             spawner: OnceLock::new(),
             zone_log: log.of("file"),
@@ -69,7 +72,43 @@ impl Members {
         }
     }
 
-    /// Begins to keep the zones that the Corefile names.
+    /// Goes on with the zones that the instance before has, so that they are served at once and looked at when they would have been.
+    pub(crate) fn take_over(self: &Arc<Self>, before: Vec<Arc<Self>>) {
+        *self.before() = before;
+        let zones = self.zones.load_full();
+        for (_, kept) in zones.iter() {
+            self.known_before(&kept.name).any(|before| kept.take_over(&before));
+        }
+        for (_, kept) in zones.iter() {
+            let listed = kept.current().and_then(|zone| crate::catalog::members(&zone).ok());
+            if let (Some(allowed), Some(listed)) = (&kept.catalog, listed) {
+                self.apply(kept, allowed, listed);
+            }
+        }
+    }
+
+    /// Looks at what changed in the instance before since it was taken over. It has served.
+    pub(crate) fn catch_up(&self) {
+        for (_, kept) in self.zones.load_full().iter() {
+            if let Some(before) = self.known_before(&kept.name).next() {
+                kept.catch_up(&before);
+            }
+        }
+        self.before().clear();
+    }
+
+    fn before(&self) -> MutexGuard<'_, Vec<Arc<Self>>> {
+        self.before.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the instance before has under a name.
+    fn known_before(&self, name: &ZoneName) -> impl Iterator<Item = Arc<Kept>> + use<> {
+        let known: Vec<_> =
+            self.before().iter().filter_map(|members| members.zones.load().get(name.wire()).cloned()).collect();
+        known.into_iter()
+    }
+
+    /// Begins to keep all zones that there are.
     pub(crate) fn start(self: &Arc<Self>, spawner: &Arc<dyn Spawner>) {
         let _ = self.spawner.set(Arc::clone(spawner));
         let zones: Vec<_> = self.zones.load().iter().map(|(_, kept)| Arc::clone(kept)).collect();
@@ -79,9 +118,11 @@ impl Members {
     }
 
     fn keep(self: &Arc<Self>, kept: Arc<Kept>) {
+        // What is there before the start begins with it.
+        let Some(spawner) = self.spawner.get() else { return };
         let name = kept.name.clone();
         let task = Box::pin(kept.run(Arc::clone(self)));
-        if !self.spawner.get().is_some_and(|spawner| spawner.spawn(task)) {
+        if !spawner.spawn(task) {
             self.log.warning(format_args!("No task is left to keep zone {name}"));
         }
     }
@@ -130,9 +171,12 @@ impl Members {
         let fresh = || Some(Arc::new(Kept::new(name.clone(), catalog.primaries.clone(), None)));
         let new_owner = Owner { catalog: origin.clone(), id: member.id.clone() };
         let Some(existing) = zones.get(name.wire()) else {
-            self.log.info(format_args!("Added catalog member zone {name} from catalog {origin}"));
+            let added = Kept::new(name.clone(), catalog.primaries.clone(), None);
+            if !self.known_before(name).any(|before| added.take_over(&before)) {
+                self.log.info(format_args!("Added catalog member zone {name} from catalog {origin}"));
+            }
             catalogs.members.insert(name.wire().to_vec(), new_owner);
-            return fresh();
+            return Some(Arc::new(added));
         };
         let owner = catalogs.members.get(name.wire()).cloned();
         let skip = || {

@@ -22,3 +22,5 @@ fn what_is_wrong_with_the_directive_is_told() {
     wrong(&format!("transfer from{many}"), &format!("{} more than 64 primaries for one zone", at(5)));
     wrong("key transfer.key", "plugin/secondary: no key \"transfer.key\" in `tsig` of this server block");
 }
+
+mod handover;
