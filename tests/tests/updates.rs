@@ -37,6 +37,8 @@ const REBASE_KILL_EVERY: u32 = 4;
 const REBASE_WITHIN: Duration = Duration::from_secs(5);
 /// The octets of text in each update, nearly all that fits into a message: after few of them the journal gets a new base.
 const TEXT_STRINGS: usize = 240;
+/// How long it is reloaded again and again.
+const RELOADING: Duration = Duration::from_secs(3);
 /// The time within which it answers.
 const START_MAX: Duration = Duration::from_secs(20);
 /// So many names are in the zone at a time: each update adds one and takes one away.
@@ -144,11 +146,19 @@ fn update(number: u32) -> Vec<u8> {
 
 /// Sends updates one after the other until the server is gone; how many were confirmed.
 fn send_all(port: u16, first: u32) -> u32 {
+    send_until(port, first, Instant::now() + Duration::from_secs(3600))
+}
+
+/// The same until a moment, or until the connection ends.
+fn send_until(port: u16, first: u32, end: Instant) -> u32 {
     let key = Arc::new(Key::new("up.key", SECRET, Algorithm::Sha256).unwrap());
     let mut confirmed = 0;
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return 0 };
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     loop {
+        if Instant::now() > end {
+            return confirmed;
+        }
         let mut message = update(first + confirmed);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         let mut conversation = Conversation::sign(Arc::clone(&key), &mut message, now);
@@ -221,6 +231,49 @@ fn killed_at_any_time_the_server_has_all_updates_that_it_confirmed_and_none_by_h
     assert!(confirmed_total > kills, "the server was let work");
     assert!(kills < KILLS || half_bases > 0, "no kill met a new base");
     assert!(journal < 4 << 20, "the journal is bounded: {journal}");
+}
+
+#[test]
+fn reloads_between_updates_lose_none_and_two_instances_write_one_journal() {
+    let port = PORTS.take().unwrap();
+    let (folder, binary) = (folder_with("", port), binary());
+    let mut server = Server::start(&binary, folder.path(), port);
+    let end = Instant::now() + RELOADING;
+    let sender = thread::spawn(move || {
+        let mut confirmed = 0;
+        // What was done and not confirmed is sent again, and changes nothing then.
+        while Instant::now() < end {
+            confirmed += send_until(port, confirmed, end);
+        }
+        confirmed
+    });
+    let corefile = fs::read_to_string(folder.path().join("Corefile")).unwrap();
+    let mut reloads = 0;
+    while Instant::now() < end {
+        // Another configuration each time.
+        fs::write(folder.path().join("Corefile"), format!("{corefile}# {reloads}\n")).unwrap();
+        let sent = Command::new("sh").args(["-c", &format!("kill -s USR1 {}", server.child.id())]).status().unwrap();
+        assert!(sent.success());
+        reloads += 1;
+        thread::sleep(Duration::from_millis(150));
+    }
+    let confirmed = sender.join().unwrap();
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+    let log = fs::read_to_string(folder.path().join("log")).unwrap();
+    drop(server);
+    let done = log.matches("Reloading complete").count();
+    println!("{done} reloads of {reloads}, {confirmed} updates confirmed");
+    assert!(done > 2 && confirmed > 20 && !log.contains("Restart failed"), "{log}");
+    assert_eq!(log.matches("Successfully loaded zone").count(), 1, "no reload reads the zone again");
+
+    let server = Server::start(&binary, folder.path(), port);
+    // The one that was sent last was perhaps done and not confirmed.
+    let serial = server.serial().unwrap();
+    assert!((1000 + confirmed..=1001 + confirmed).contains(&serial), "{confirmed} {serial}");
+    for number in confirmed - NAMES..confirmed - 1 {
+        assert!(server.has(number + 1), "{number} of {confirmed}");
+    }
 }
 
 /// Runs `nsupdate`; whether it was content, and what it said.
