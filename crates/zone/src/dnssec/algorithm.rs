@@ -16,6 +16,9 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    /// All that there are.
+    pub const ALL: [Self; 5] = [Self::RsaSha256, Self::RsaSha512, Self::EcdsaP256, Self::EcdsaP384, Self::Ed25519];
+
     /// The algorithm of a number; `None` for those that nothing is signed with here.
     #[must_use]
     pub fn from_int(number: u8) -> Option<Self> {
@@ -41,6 +44,25 @@ impl Algorithm {
         }
     }
 
+    /// The mnemonic, such as `ECDSAP256SHA256`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RsaSha256 => "RSASHA256",
+            Self::RsaSha512 => "RSASHA512",
+            Self::EcdsaP256 => "ECDSAP256SHA256",
+            Self::EcdsaP384 => "ECDSAP384SHA384",
+            Self::Ed25519 => "ED25519",
+        }
+    }
+
+    /// The algorithm of a mnemonic, of any case, or of a number.
+    #[must_use]
+    pub fn from_name(word: &str) -> Option<Self> {
+        let numbered = word.parse().ok().and_then(Self::from_int);
+        numbered.or_else(|| Self::ALL.into_iter().find(|one| one.name().eq_ignore_ascii_case(word)))
+    }
+
     /// Whether a signature takes longer than what a worker may spend on a query without letting others run (about 50 µs): RSA and P-384.
     #[must_use]
     pub fn is_slow(self) -> bool {
@@ -50,18 +72,16 @@ impl Algorithm {
 
 /// The mnemonic of an algorithm number, or the number.
 pub(super) fn mnemonic(number: u8) -> String {
+    if let Some(algorithm) = Algorithm::from_int(number) {
+        return algorithm.name().to_owned();
+    }
     let known = match number {
         1 => "RSAMD5",
         3 => "DSA",
         5 => "RSASHA1",
         6 => "DSA-NSEC3-SHA1",
         7 => "RSASHA1-NSEC3-SHA1",
-        8 => "RSASHA256",
-        10 => "RSASHA512",
         12 => "ECC-GOST",
-        13 => "ECDSAP256SHA256",
-        14 => "ECDSAP384SHA384",
-        15 => "ED25519",
         16 => "ED448",
         _ => return number.to_string(),
     };

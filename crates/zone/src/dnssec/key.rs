@@ -18,9 +18,9 @@ use crate::zonefile::{ZoneError, parse_record};
 /// The TTL of a DNSKEY record in a file that does not say one, seconds.
 const KEY_TTL: u32 = 3600;
 /// The flag of a key of the zone (RFC 4034 section 2.1.1).
-const ZONE_KEY: u16 = 0x0100;
+pub(super) const ZONE_KEY: u16 = 0x0100;
 /// The flag of a secure entry point (RFC 4034 section 2.1.1).
-const SECURE_ENTRY: u16 = 0x0001;
+pub(super) const SECURE_ENTRY: u16 = 0x0001;
 /// The octets of a DNSKEY's rdata before the key.
 pub(super) const DNSKEY_HEAD_OCTETS: usize = 4;
 
@@ -51,6 +51,9 @@ pub enum KeyError {
         mnemonic(*.0)
     )]
     Algorithm(u8),
+    /// The library could not make a key.
+    #[error("no key could be made")]
+    NotMade,
     /// An RSA key of another size.
     #[error("RSA keys have 2048 to 4096 bits, this one has {0}")]
     RsaSize(usize),
@@ -183,7 +186,8 @@ impl PublicKey {
 }
 
 /// The key tag of a DNSKEY's rdata (RFC 4034 appendix B).
-fn key_tag(rdata: &[u8]) -> u16 {
+#[must_use]
+pub fn key_tag(rdata: &[u8]) -> u16 {
     let pairs = rdata.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0)));
     // 32768 pairs of 16 bits at most.
     let sum: u32 = pairs.sum();

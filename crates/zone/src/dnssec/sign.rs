@@ -7,15 +7,21 @@ use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RsaSignatureEncod
 use super::algorithm::Algorithm;
 use super::canonical::CanonicalSet;
 use super::key::{Pair, SigningKey};
-use crate::zonefile::time::write_moment;
+use crate::zonefile::time;
 
 /// The octets of an RRSIG's rdata before the name of the signer.
 pub const RRSIG_HEAD_OCTETS: usize = 18;
 
-/// The library refused to sign.
+/// Why there is no signature, or no signed zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the key with tag {0} could not sign")]
-pub struct SignError(pub u16);
+pub enum SignError {
+    /// The library refused to sign with the key of this tag.
+    #[error("the key with tag {0} could not sign")]
+    Key(u16),
+    /// Two names make one NSEC3 record (RFC 5155 section 7.1, the last but one step).
+    #[error("two names have the same hash, NSEC3 needs another salt")]
+    SameHash,
+}
 
 /// When a signature holds, seconds since 1970, both ends included. The numbers wrap (RFC 4034 section 3.1.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +56,7 @@ impl SigningKey {
         message.extend(signer.to_ascii_lowercase());
         let head = message.len();
         message.extend_from_slice(set.octets());
-        let signature = self.sign_octets(&message).ok_or(SignError(self.public().tag()))?;
+        let signature = self.sign_octets(&message).ok_or(SignError::Key(self.public().tag()))?;
         message.truncate(head);
         message.extend(signature);
         Ok(message)
@@ -76,7 +82,7 @@ fn rsa(pair: &RsaKeyPair, encoding: &'static RsaSignatureEncoding, message: &[u8
 #[must_use]
 pub fn date(seconds: u32) -> String {
     let mut digits = Vec::with_capacity(14);
-    write_moment(seconds, &mut digits);
+    time::write_moment(seconds, &mut digits);
     let mut text = String::with_capacity(24);
     for (at, digit) in digits.into_iter().enumerate() {
         match at {
@@ -88,6 +94,12 @@ pub fn date(seconds: u32) -> String {
         text.push(char::from(digit));
     }
     text + ".000Z"
+}
+
+/// Reads the moment of a signature as zone files have it, `YYYYMMDDHHmmSS` in UTC: seconds since 1970, modulo 2^32 (RFC 4034 section 3.2).
+#[must_use]
+pub fn moment(digits: &[u8]) -> Option<u32> {
+    time::moment(digits)
 }
 
 /// The fields of an RRSIG's rdata (RFC 4034 section 3.1).

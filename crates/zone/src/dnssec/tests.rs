@@ -199,21 +199,26 @@ ns.sub 60 IN A 192.0.2.54
 /// The zone, signed, as the records of its file.
 fn signed() -> (SigningKey, Vec<RecordBuf>) {
     let key = key(2);
+    let records =
+        signed_as(&Plan { keys: vec![KeyUse::all(&key)], digests: &[Digest::Sha1, Digest::Sha256], nsec3: None });
+    (key, records)
+}
+
+/// The records of the file of the zone, signed as planned.
+fn signed_as(plan: &Plan<'_>) -> Vec<RecordBuf> {
     let mut unsigned = UnsignedZone::new(ORIGIN, 1_700_000_123);
     let options = Options::new("zone", ORIGIN);
     read_zone(ZONE.as_bytes(), &options, &mut |record: RecordRef<'_>| unsigned.push(record).map_err(|e| e.to_string()))
         .unwrap();
-    let keys = [key];
     let mut text = Vec::new();
-    unsigned.finish(&keys).unwrap().write(VALIDITY, &mut text).unwrap();
+    unsigned.finish(plan).unwrap().write(VALIDITY, &mut text).unwrap();
     let mut records = Vec::new();
     read_zone(&text, &options, &mut |record: RecordRef<'_>| {
         records.push(RecordBuf::from(record));
         Ok(())
     })
     .unwrap();
-    let [key] = keys;
-    (key, records)
+    records
 }
 
 fn named(name: &str) -> Vec<u8> {
@@ -289,5 +294,76 @@ fn the_apex_comes_first_with_the_serial_and_the_keys() {
 fn a_zone_without_soa_record_is_none() {
     let mut unsigned = UnsignedZone::new(ORIGIN, 1);
     unsigned.push(record("a.example.org. 60 IN A 192.0.2.1").as_ref()).unwrap();
-    assert!(unsigned.finish(&[]).unwrap_err().to_string().starts_with("has no SOA record"));
+    assert!(
+        unsigned
+            .finish(&Plan { keys: Vec::new(), digests: &[], nsec3: None })
+            .unwrap_err()
+            .to_string()
+            .starts_with("has no SOA record")
+    );
+}
+
+fn owners(records: &[RecordBuf], rtype: Rtype) -> Vec<Vec<u8>> {
+    records.iter().filter(|record| record.rtype == rtype).map(|record| record.owner.clone()).collect()
+}
+
+#[test]
+fn a_key_signs_what_it_is_for_and_the_parent_is_told_what_it_shall_know() {
+    let (ksk, zsk, next) = (key(2), key(4), key(3));
+    let of = |key, signs_keys, signs_zone, for_parent| KeyUse { key, signs_keys, signs_zone, for_parent };
+    let keys = vec![of(&ksk, true, false, true), of(&zsk, false, true, false), of(&next, false, false, false)];
+    let records = signed_as(&Plan { keys, digests: &[Digest::Sha256], nsec3: None });
+    for rrsig in records.iter().filter(|record| record.rtype == Rtype::RRSIG) {
+        let signature = Signature::read(&rrsig.rdata).unwrap();
+        let of_keys = matches!(signature.covered, Rtype::DNSKEY | Rtype::CDS | Rtype::CDNSKEY);
+        assert_eq!(signature.tag, if of_keys { &ksk } else { &zsk }.public().tag(), "{}", signature.covered);
+    }
+    let count = |rtype| owners(&records, rtype).len();
+    assert_eq!((count(Rtype::DNSKEY), count(Rtype::CDNSKEY), count(Rtype::CDS)), (3, 1, 1));
+}
+
+#[test]
+fn hashed_names_make_one_ring_with_empty_non_terminals_in_it() {
+    let key = key(4);
+    for (opt_out, names) in [(false, 9), (true, 8)] {
+        let nsec3 = Nsec3 { iterations: 2, salt: vec![0xab], opt_out };
+        let records = signed_as(&Plan { keys: vec![KeyUse::all(&key)], digests: &[], nsec3: Some(&nsec3) });
+        assert!(owners(&records, Rtype::NSEC).is_empty());
+        let param = records.iter().find(|record| record.rtype == Rtype::NSEC3PARAM).unwrap();
+        assert_eq!(param.rdata, [1, 0, 0, 2, 1, 0xab]);
+        let ring: Vec<&RecordBuf> = records.iter().filter(|record| record.rtype == Rtype::NSEC3).collect();
+        // The apex, a, ent, b.ent, ns, sec, w, *.w, and sub, which has no DS records.
+        assert_eq!(ring.len(), names);
+        let hash = |text: &str| crate::store::nsec3::hash_text(&named(text), &[0xab], 2);
+        let of = |text: &str| ring.iter().find(|record| record.owner[1..33] == hash(text));
+        assert_eq!(of("sub.").is_some(), !opt_out);
+        let types = |text: &str| of(text).unwrap().rdata[27..].to_vec();
+        assert!(types("ent.").is_empty());
+        assert_eq!(types("sec."), type_bitmap([Rtype::NS, Rtype::DS, Rtype::RRSIG]));
+        assert_eq!(types("a."), type_bitmap([Rtype::A, Rtype::RRSIG]));
+        if !opt_out {
+            assert_eq!(types("sub."), type_bitmap([Rtype::NS]));
+        }
+        // Each points at the next.
+        let mut nexts: Vec<&[u8]> = ring.iter().map(|record| &record.rdata[7..27]).collect();
+        nexts.sort_unstable();
+        nexts.dedup();
+        assert_eq!(nexts.len(), names);
+        assert!(ring.iter().all(|record| record.ttl == 300 && nsec3.made(&record.rdata)));
+    }
+}
+
+#[test]
+fn a_name_that_only_leads_to_unsigned_delegations_is_left_out_with_them() {
+    let key = key(4);
+    let nsec3 = Nsec3 { opt_out: true, ..Nsec3::default() };
+    let mut unsigned = UnsignedZone::new(ORIGIN, 1);
+    for line in ["example.org. 60 IN SOA ns admin 1 2 3 4 5", "sub.ent.example.org. 60 IN NS ns.example.net."] {
+        unsigned.push(record(line).as_ref()).unwrap();
+    }
+    let mut text = Vec::new();
+    let plan = Plan { keys: vec![KeyUse::all(&key)], digests: &[], nsec3: Some(&nsec3) };
+    unsigned.finish(&plan).unwrap().write(VALIDITY, &mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!(text.lines().filter(|line| line.contains("\tNSEC3\t")).count(), 1, "{text}");
 }

@@ -19,7 +19,7 @@ mod difference;
 mod index;
 mod journal;
 mod lookup;
-mod nsec3;
+pub(crate) mod nsec3;
 mod outgoing;
 mod shared;
 mod zone;

@@ -3,9 +3,9 @@
 use sha1::{Digest, Sha1};
 
 /// The octets of a SHA-1 hash.
-const HASH_OCTETS: usize = 20;
+pub(crate) const HASH_OCTETS: usize = 20;
 /// The characters of a hash as the first label of an owner.
-pub(super) const HASH_TEXT_OCTETS: usize = 32;
+pub(crate) const HASH_TEXT_OCTETS: usize = 32;
 /// The digits of base32 with extended hex alphabet in lower case (RFC 4648 section 7); they sort like what they stand for.
 const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
 
@@ -20,12 +20,22 @@ pub(super) fn same_chain(params: &[u8], nsec3: &[u8]) -> bool {
     params.first() == nsec3.first() && params.get(2..4) == nsec3.get(2..4) && salt(params) == salt(nsec3)
 }
 
-/// The hash of a lower-case name as it stands in owners.
-pub(super) fn hash_text(name: &[u8], salt: &[u8], iterations: u16) -> [u8; HASH_TEXT_OCTETS] {
+/// The hash of a lower-case name.
+pub(crate) fn hash(name: &[u8], salt: &[u8], iterations: u16) -> [u8; HASH_OCTETS] {
     let mut hash: [u8; HASH_OCTETS] = Sha1::new().chain_update(name).chain_update(salt).finalize().into();
     for _ in 0..iterations {
         hash = Sha1::new().chain_update(hash).chain_update(salt).finalize().into();
     }
+    hash
+}
+
+/// The hash of a lower-case name as it stands in owners.
+pub(crate) fn hash_text(name: &[u8], salt: &[u8], iterations: u16) -> [u8; HASH_TEXT_OCTETS] {
+    text_of(&hash(name, salt, iterations))
+}
+
+/// A hash as the first label of an owner.
+pub(crate) fn text_of(hash: &[u8; HASH_OCTETS]) -> [u8; HASH_TEXT_OCTETS] {
     let mut text = [0; HASH_TEXT_OCTETS];
     // Five octets make eight digits.
     for (octets, digits) in hash.chunks(5).zip(text.chunks_mut(8)) {
