@@ -19,6 +19,9 @@ use crate::tsig::{Conversation, ConversationError, Key};
 /// How long connecting, sending and each message may take.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The code for a name that is not there (RFC 1035 section 4.1.1).
+const NXDOMAIN: u8 = 3;
+
 /// A server that has the zone.
 #[derive(Clone, Debug)]
 pub struct Primary {
@@ -46,6 +49,9 @@ pub enum FetchError {
     /// The primary does not know the zone.
     #[error("no SOA record in the reply, rcode {0}")]
     NoSoa(u8),
+    /// The server answers with an error code, or with something else.
+    #[error("no usable reply, rcode {0}")]
+    Rcode(u8),
 }
 
 /// What a transfer brought.
@@ -62,15 +68,41 @@ pub enum Fetched {
 /// # Errors
 /// No usable reply came.
 pub async fn serial_of(primary: &Primary, apex: &[u8], now: &(dyn Fn() -> u64 + Sync)) -> Result<u32, FetchError> {
+    let (rcode, found) = ask(primary, apex, Rtype::SOA, now).await?;
+    let serial = found.filter(|_| rcode == 0).and_then(|records| serial_in(&records.first()?.1));
+    serial.ok_or(FetchError::NoSoa(rcode))
+}
+
+/// Asks a server for the records of one type of a name, which is in lower case on the wire: their TTLs and rdata. There are none if the answer section has
+/// none. `now` tells the seconds since 1970.
+///
+/// # Errors
+/// No usable reply came: a broken one, or one with an error code.
+pub async fn records_of(
+    server: &Primary,
+    name: &[u8],
+    rtype: Rtype,
+    now: &(dyn Fn() -> u64 + Sync),
+) -> Result<Vec<(u32, Vec<u8>)>, FetchError> {
+    let (rcode, found) = ask(server, name, rtype, now).await?;
+    // A name that is not there has no records.
+    found.filter(|_| rcode == 0 || rcode == NXDOMAIN).ok_or(FetchError::Rcode(rcode))
+}
+
+/// The code of the reply and the records of its answer section that were asked for; `None` if it is of another question, or broken.
+async fn ask(
+    server: &Primary,
+    name: &[u8],
+    rtype: Rtype,
+    now: &(dyn Fn() -> u64 + Sync),
+) -> Result<(u8, Option<Vec<(u32, Vec<u8>)>>), FetchError> {
     let id = rand::random();
-    let mut request = question(id, apex, Rtype::SOA);
-    let mut connection = Connection::open(primary, &mut request, now()).await?;
+    let mut request = question(id, name, rtype);
+    let mut connection = Connection::open(server, &mut request, now()).await?;
     let reply = connection.next(now).await?;
     let rcode = reply.get(3).map_or(0, |octet| octet & 0x0f);
-    if u16_at(&reply, 0).ok() != Some(id) || rcode != 0 {
-        return Err(FetchError::NoSoa(rcode));
-    }
-    soa_serial(&reply, apex).ok_or(FetchError::NoSoa(rcode))
+    let found = if u16_at(&reply, 0).ok() == Some(id) { records_in(&reply, name, rtype) } else { None };
+    Ok((rcode, found))
 }
 
 /// Fetches a zone: what changed since the version that is here if there is one, else all of it. If that is not to be had, or of no use, the same primary is
@@ -156,22 +188,23 @@ fn ixfr_question(id: u16, apex: &[u8], zone: &Zone) -> Vec<u8> {
     message
 }
 
-fn soa_serial(reply: &[u8], apex: &[u8]) -> Option<u32> {
+fn records_in(reply: &[u8], name: &[u8], rtype: Rtype) -> Option<Vec<(u32, Vec<u8>)>> {
     let mut at = HEADER_OCTETS;
     for _ in 0..u16_at(reply, 4).ok()? {
         at = skip_name(reply, at).ok()? + 4;
     }
+    let mut found = Vec::new();
     for _ in 0..u16_at(reply, 6).ok()? {
         let record = raw_record(reply, at).ok()?;
         let (mut owner, mut rdata) = (Vec::new(), Vec::new());
         wire::expand_name(reply, record.owner, &mut owner).ok()?;
-        if record.rtype == Rtype::SOA && owner.eq_ignore_ascii_case(apex) {
+        if record.rtype == rtype && owner.eq_ignore_ascii_case(name) {
             wire::expand_rdata(reply, &record, &mut rdata).ok()?;
-            return serial_in(&rdata);
+            found.push((record.ttl, rdata));
         }
         at = record.end;
     }
-    None
+    Some(found)
 }
 
 /// A connection on which one request was sent.

@@ -11,6 +11,6 @@ mod pace;
 mod tests;
 
 pub use assembly::{Assembly, AssemblyError, CHANGES_OCTETS_MAX, Progress, TRANSFER_MESSAGES_MAX};
-pub use client::{FetchError, Fetched, Primary, fetch, serial_of};
+pub use client::{FetchError, Fetched, Primary, fetch, records_of, serial_of};
 pub use fuzz::fuzz_one;
 pub use pace::{PROGRESS_OCTETS_MIN, PROGRESS_SPAN, TRANSFER_DURATION_MAX, TooSlow};
