@@ -41,7 +41,7 @@ pub(crate) fn why_sign(signed: &Path, tags: &[u16], now: u32) -> Option<String> 
 }
 
 /// Whole lines from the beginning of a file.
-fn read_head(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_head(path: &Path) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     File::open(path)?.take(HEAD_OCTETS_MAX as u64).read_to_end(&mut head)?;
     if head.len() == HEAD_OCTETS_MAX {

@@ -2,13 +2,17 @@
 //!
 //! ```text
 //! config: the directive -> a Signer for each zone
-//! Signer: --judge--> is it time? --work--> sign, write to a new file, put it in the place of the old one
+//! Signer: --judge, apex--> is it time? --work--> sign, --place--> write to a new file, put it in the place of the old one
+//! keys:   those that the server keeps itself: which stage each is in, and when the next begins
 //! ```
 //!
 //! It adds no link to the chain. How zones are signed is in the crate `catena-zone`.
 
+mod apex;
 mod config;
 mod judge;
+mod keys;
+mod place;
 mod signer;
 mod work;
 
@@ -18,7 +22,7 @@ use std::time::Duration;
 use catena_core::prelude::*;
 use catena_core::{Log, Service, StartContext};
 
-use crate::signer::Signer;
+use crate::signer::{Keys, Signer};
 
 /// The entry for the plugin list.
 pub const PLUGIN: PluginDef = PluginDef::new("sign", setup);
@@ -43,12 +47,8 @@ impl Service for Sign {
         for signer in &self.signers {
             let signer = Arc::clone(signer);
             let task = Box::pin(async move {
-                loop {
-                    let at_work = Arc::clone(&signer);
-                    // A failed join is a panic in the reader of zones; the next round tries again.
-                    if let Err(error) = tokio::task::spawn_blocking(move || at_work.look()).await
-                        && error.is_cancelled()
-                    {
+                while look(&signer).await {
+                    if ask_parent(&signer).await && !look(&signer).await {
                         return;
                     }
                     tokio::time::sleep(LOOK_INTERVAL).await;
@@ -60,6 +60,33 @@ impl Service for Sign {
         }
         Ok(())
     }
+}
+
+/// One look at a zone. `false`: the server ends.
+async fn look(signer: &Arc<Signer>) -> bool {
+    let at_work = Arc::clone(signer);
+    let done = tokio::task::spawn_blocking(move || at_work.look()).await;
+    // A failed join is a panic in the reader of zones; the next round tries again.
+    !done.is_err_and(|error| error.is_cancelled())
+}
+
+/// Asks the servers of the parent for the DS record of a key that waits for it; tells whether they all have it.
+async fn ask_parent(signer: &Signer) -> bool {
+    let Keys::Kept(kept) = &signer.keys else { return false };
+    let Some(question) = kept.question(signer) else { return false };
+    let clock = Arc::clone(&signer.clock);
+    match keys::ask(&question, &move || clock.unix_seconds()).await {
+        Ok(Some(told)) => {
+            kept.submitted(told);
+            return true;
+        }
+        Ok(None) => {}
+        Err((server, error)) => signer.log.warning(format_args!(
+            "Server {server} of the parent of zone \"{}\" was asked for DS in vain: {error}",
+            signer.zone
+        )),
+    }
+    false
 }
 
 #[cfg(test)]

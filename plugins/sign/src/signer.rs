@@ -1,14 +1,16 @@
 //! One zone: when it is signed, and what the log says about it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use catena_core::{Clock, Log, Zone};
-use catena_zone::dnssec::{SigningKey, Validity, date};
+use catena_zone::dnssec::{Digest, KeyUse, Nsec3, Plan, PublicKey, SigningKey, Validity, date};
 
-use crate::judge;
-use crate::work::{self, WorkError};
+use crate::apex::{Apex, Wanted};
+use crate::keys::{Kept, KeysError};
+use crate::work::{self, Signed, WorkError};
+use crate::{judge, place};
 
 /// How often signatures are looked at, seconds. CoreDNS: plugin/sign.
 const CHECK_INTERVAL: u32 = 5 * HOUR;
@@ -47,6 +49,14 @@ impl Jitter {
     }
 }
 
+/// The keys of a zone.
+pub(crate) enum Keys {
+    /// Those that the Corefile names; each signs everything.
+    Given(Arc<[SigningKey]>),
+    /// Those that the server makes and replaces.
+    Kept(Box<Kept>),
+}
+
 /// A zone that is signed.
 pub(crate) struct Signer {
     pub(crate) zone: Zone,
@@ -54,7 +64,8 @@ pub(crate) struct Signer {
     pub(crate) source: PathBuf,
     /// Where the signed zone goes.
     pub(crate) output: PathBuf,
-    pub(crate) keys: Arc<[SigningKey]>,
+    pub(crate) keys: Keys,
+    pub(crate) nsec3: Option<Nsec3>,
     pub(crate) jitter: Jitter,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) log: Log,
@@ -71,23 +82,41 @@ pub(crate) struct Look {
     source: Option<SystemTime>,
 }
 
+/// Whether something is to be done with a zone.
+pub(crate) enum Due {
+    Not,
+    /// Its signatures have to be looked at.
+    Check,
+    /// It has to be signed, for this reason.
+    Sign(String),
+}
+
 impl Signer {
-    /// Signs the zone if its file has changed or, looked at every five hours, its signatures will end.
+    /// Signs the zone if its keys or its file have changed or, looked at every five hours, its signatures will end.
     pub(crate) fn look(&self) {
-        let look = Look { at: self.clock.unix_seconds() as u32, source: modified(&self.source) };
-        let before = self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(look);
-        let why = match before {
-            Some(before) if before.source != look.source => Some("its zone file has changed".to_owned()),
-            Some(before) if look.at.wrapping_sub(before.at) < CHECK_INTERVAL => {
-                // The next check is five hours after the last one, not after the last glance.
-                *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
-                return;
-            }
-            _ => self.why_sign(look),
+        match &self.keys {
+            Keys::Given(keys) => self.look_with(keys),
+            Keys::Kept(kept) => match kept.look(self) {
+                // Signing tells of its errors itself.
+                Ok(()) | Err(KeysError::Work(_)) => {}
+                Err(error) => self.log.warning(format_args!("Error with the keys of zone \"{}\": {error}", self.zone)),
+            },
+        }
+    }
+
+    fn look_with(&self, keys: &[SigningKey]) {
+        let now = self.clock.unix_seconds() as u32;
+        let (due, is_first) = self.due(now);
+        let plan = self.plan(keys.iter().map(KeyUse::all).collect(), &[Digest::Sha1, Digest::Sha256]);
+        let why = match due {
+            Due::Not => return,
+            Due::Sign(why) => Some(why),
+            Due::Check => self.why_sign(&plan, now),
         };
         match why {
-            Some(why) => self.sign(look.at, &why),
-            None if before.is_none() => self.log.info(format_args!(
+            // What went wrong is in the log.
+            Some(why) => _ = self.sign(&plan, now, &why),
+            None if is_first => self.log.info(format_args!(
                 "Skipping signing zone \"{}\" in {:?}: signatures are valid",
                 self.zone, self.output
             )),
@@ -95,29 +124,69 @@ impl Signer {
         }
     }
 
-    fn why_sign(&self, look: Look) -> Option<String> {
-        let tags: Vec<u16> = self.tags().collect();
-        let why = judge::why_sign(&self.output, &tags, look.at);
-        why.or_else(|| (look.source > modified(&self.output)).then(|| "its zone file has changed".to_owned()))
+    /// What is due, and whether it is the first time that this is asked.
+    pub(crate) fn due(&self, now: u32) -> (Due, bool) {
+        let look = Look { at: now, source: modified(&self.source) };
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = last.replace(look);
+        let due = match before {
+            Some(before) if before.source != look.source => Due::Sign("its zone file has changed".to_owned()),
+            Some(before) if look.at.wrapping_sub(before.at) < CHECK_INTERVAL => {
+                // The next check is five hours after the last one, not after the last glance.
+                *last = Some(before);
+                Due::Not
+            }
+            Some(_) => Due::Check,
+            None => {
+                place::clean(self.output.parent().unwrap_or(Path::new(".")));
+                Due::Check
+            }
+        };
+        (due, before.is_none())
     }
 
-    fn tags(&self) -> impl Iterator<Item = u16> {
-        self.keys.iter().map(|key| key.public().tag())
+    /// How the zone is signed with these keys.
+    pub(crate) fn plan<'a>(&'a self, keys: Vec<KeyUse<'a>>, digests: &'a [Digest]) -> Plan<'a> {
+        Plan { keys, digests, nsec3: self.nsec3.as_ref() }
     }
 
-    fn sign(&self, now: u32, why: &str) {
+    /// Why the zone has to be signed; `None` if it is signed as planned and its signatures are good.
+    pub(crate) fn why_sign(&self, plan: &Plan<'_>, now: u32) -> Option<String> {
+        let of = |is: fn(&KeyUse<'_>) -> bool| -> Vec<&PublicKey> {
+            plan.keys.iter().filter(|one| is(one)).map(|one| one.key.public()).collect()
+        };
+        let wanted = Wanted {
+            zone_signers: of(|one| one.signs_zone),
+            published: of(|_| true),
+            for_parent: of(|one| one.for_parent),
+            nsec3: plan.nsec3,
+        };
+        let tags: Vec<u16> = wanted.zone_signers.iter().map(|key| key.tag()).collect();
+        let has_changed = || {
+            let is_newer = modified(&self.source) > modified(&self.output);
+            is_newer.then(|| "its zone file has changed".to_owned())
+        };
+        judge::why_sign(&self.output, &tags, now)
+            .or_else(|| Apex::read(&self.output)?.why_sign(&wanted).map(str::to_owned))
+            .or_else(has_changed)
+    }
+
+    /// Signs the zone as planned, and tells the log.
+    pub(crate) fn sign(&self, plan: &Plan<'_>, now: u32, why: &str) -> Result<Signed, WorkError> {
         let begun = self.clock.now();
         self.log.info(format_args!("Signing \"{}\" because {why}", self.zone));
-        let done = work::sign(self, now, self.jitter.validity(now));
+        let done = work::sign(self, plan, now, self.jitter.validity(now));
         let elapsed = self.clock.now().saturating_duration_since(begun);
-        self.tell(done, now, elapsed);
+        self.tell(plan, &done, now, elapsed);
+        done
     }
 
-    fn tell(&self, done: Result<u32, WorkError>, now: u32, elapsed: Duration) {
+    fn tell(&self, plan: &Plan<'_>, done: &Result<Signed, WorkError>, now: u32, elapsed: Duration) {
         let (zone, next) = (&self.zone, date(now.wrapping_add(CHECK_INTERVAL)));
-        let tags = self.tags().map(|tag| tag.to_string()).collect::<Vec<_>>().join(",");
+        let tags: Vec<String> = plan.keys.iter().map(|one| one.key.public().tag().to_string()).collect();
+        let tags = tags.join(",");
         match done {
-            Ok(serial) => self.log.info(format_args!(
+            Ok(Signed { serial, .. }) => self.log.info(format_args!(
                 "Successfully signed zone \"{zone}\" in {:?} with key tags \"{tags}\" and {serial} SOA serial, elapsed {:.6}, next: {next}",
                 self.output,
                 elapsed.as_secs_f64(),
@@ -133,6 +202,6 @@ impl Signer {
 }
 
 /// When a file was changed.
-fn modified(path: &std::path::Path) -> Option<SystemTime> {
+fn modified(path: &Path) -> Option<SystemTime> {
     std::fs::metadata(path).ok()?.modified().ok()
 }

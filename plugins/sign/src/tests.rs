@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use catena_core::Clock;
+use catena_core::{Clock, Rtype};
 use catena_testkit::{Kit, Recipe};
 use catena_zone::zonefile::{Options, RecordBuf, read_zone};
 
@@ -131,7 +131,7 @@ fn a_folder_that_is_not_there_is_told() {
 
 #[test]
 fn a_changed_zone_file_is_signed_again_and_old_signatures_are() {
-    use crate::signer::{Jitter, Signer};
+    use crate::signer::{Jitter, Keys, Signer};
     let folder = tempfile::tempdir().unwrap();
     let (source, output) = (folder.path().join("db"), folder.path().join("signed"));
     std::fs::write(&source, ZONE).unwrap();
@@ -150,7 +150,8 @@ fn a_changed_zone_file_is_signed_again_and_old_signatures_are() {
         zone: catena_core::Zone::parse("example.org").unwrap(),
         source: source.clone(),
         output: output.clone(),
-        keys: vec![key].into(),
+        keys: Keys::Given(vec![key].into()),
+        nsec3: None,
         jitter: Jitter { inception: 0, expiration: 0 },
         clock: kit.clock.clone(),
         log,
@@ -194,4 +195,126 @@ fn what_is_wrong_with_the_directive_is_told() {
         refused("sign d\u{fffd}b {\nkey file ksk\n}"),
         "plugin/sign: dbfile \"d\u{fffd}b\" contains invalid characters"
     );
+}
+
+#[test]
+fn what_is_wrong_with_nsec3_is_told() {
+    let bad = |line: &str| refused(&format!("sign db {{\nkey file ksk\n{line}\n}}"));
+    assert!(bad("nsec3 iterations 51").starts_with("plugin/sign: '51' NSEC3 iterations, 50 at most"));
+    assert!(bad("nsec3 iterations many").contains("'many' NSEC3 iterations"));
+    assert!(bad("nsec3 iterations").contains("Wrong argument count"));
+    assert!(bad("nsec3 salt abc").contains("'abc' is no salt"));
+    assert!(bad("nsec3 salt xy").contains("'xy' is no salt"));
+    assert!(bad(&format!("nsec3 salt {}", "ab".repeat(256))).contains("is no salt"));
+    assert!(bad("nsec3 opt-out").ends_with("unknown property 'opt-out'"));
+    let good = |line: &str| recipe(&format!("sign db {{\nkey file ksk\n{line}\n}}")).build().is_ok();
+    for line in ["nsec3", "nsec3 iterations 0 salt - opt_out", "nsec3 salt ABcd iterations 50"] {
+        assert!(good(line), "{line}");
+    }
+    assert!(good(&format!("nsec3 salt {}", "ab".repeat(255))));
+}
+
+#[test]
+fn what_is_wrong_with_managed_keys_is_told() {
+    let bad = |body: &str| refused(&format!("sign db {{\n{body}\n}}"));
+    assert_eq!(bad("key managed keys\nkey file ksk"), "plugin/sign: keys are either from files or managed");
+    assert_eq!(bad("key managed keys\nkey managed other"), "plugin/sign: keys are managed in one directory");
+    assert_eq!(bad("key file ksk\ncsk"), "plugin/sign: csk is for keys that are managed: key managed DIRECTORY");
+    assert!(bad("key managed").contains("Wrong argument count"));
+    assert!(bad("key managed keys RSASHA1").contains("unknown algorithm 'RSASHA1', there are RSASHA256, "));
+    assert!(bad("key managed keys ED25519 2048").contains("only RSA keys have a size"));
+    assert!(bad("key managed keys RSASHA256 1024").contains("only RSA keys have a size"));
+    let policy = |line: &str| bad(&format!("key managed keys\n{line}"));
+    assert!(policy("zsk_lifetime 30").contains("'30' is no duration such as"));
+    assert!(policy("zsk_lifetime 0s").contains("a lifetime is longer than nothing"));
+    assert!(policy("ksk_lifetime -1h").contains("is no duration"));
+    assert!(policy("parent_ds_ttl 24856d").contains("is no duration"));
+    assert!(policy("ksk_submission").contains("Wrong argument count"));
+    assert!(policy("ksk_submission never").contains("'never' is neither manual, after, nor an address"));
+    let servers = "192.0.2.1 ".repeat(crate::keys::policy::PARENT_SERVERS_MAX + 1);
+    assert!(policy(&format!("ksk_submission {servers}")).contains("more than 16 servers"));
+    let twice = refused("sign db {\nkey managed keys\n}\nsign other {\nkey managed keys\n}");
+    assert_eq!(twice, "plugin/sign: the keys of zone example.org. in \"keys\" are managed twice");
+    for lines in [
+        "key managed keys rsasha256 3072",
+        "key managed keys 15\ncsk\nzsk_lifetime unlimited\nksk_lifetime 52w\nksk_submission after 36h",
+        "propagation_delay 10m\nparent_propagation_delay 0s\nparent_ds_ttl 1d\nkey managed keys",
+        "key managed keys\nksk_submission 192.0.2.1 [2001:db8::1]:5353 2001:db8::2",
+    ] {
+        assert!(recipe(&format!("sign db {{\n{lines}\n}}")).build().is_ok(), "{lines}");
+    }
+}
+
+#[test]
+fn a_zone_gets_its_first_keys_and_another_chain_when_the_corefile_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("keys");
+    std::fs::create_dir(&keys).unwrap();
+    std::fs::write(folder.path().join("db"), ZONE).unwrap();
+    let signed = folder.path().join("db.example.org.signed");
+    let count = |rtype: Rtype| records(&signed).iter().filter(|record| record.rtype == rtype).count();
+    let at = folder.path().display();
+    for (line, nsec3) in [("", 0), ("nsec3", 2), ("nsec3 salt ab", 2), ("", 0)] {
+        let body = format!("sign {at}/db {{\nkey managed {at}/keys\ndirectory {at}\n{line}\n}}");
+        let kit = recipe(&body).build().map_err(|errors| errors[0].1.clone()).unwrap();
+        let log = log_after(&kit);
+        assert!(log.contains("Successfully signed zone"), "{log}");
+        assert_eq!((count(Rtype::DNSKEY), count(Rtype::NSEC3), count(Rtype::CDS)), (2, nsec3, 0), "{line}");
+        let gauge = "coredns_sign_keys{role=\"ksk\",stage=\"published\",zone=\"example.org.\"}";
+        // Gauges are set when the state is on the disk.
+        for _ in 0..100 {
+            if kit.metric(gauge) == Some(1.0) {
+                break;
+            }
+            kit.wait(Duration::from_millis(20));
+        }
+        assert_eq!(kit.metric(gauge), Some(1.0));
+        assert!(kit.metric("coredns_sign_next_rollover_timestamp_seconds{zone=\"example.org.\"}").unwrap() > 0.0);
+    }
+    assert_eq!(std::fs::read_dir(&keys).unwrap().count(), 5);
+}
+
+#[test]
+fn the_parent_is_asked_for_the_ds_record_until_all_its_servers_have_it() {
+    use std::io::{Read, Write};
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("keys")).unwrap();
+    std::fs::write(folder.path().join("db"), ZONE.replace("3600", "0").replace(" 300\n", " 0\n")).unwrap();
+    let parent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = folder.path().display();
+    let times = "propagation_delay 0s\nparent_propagation_delay 0s";
+    let body = format!(
+        "sign {at}/db {{\nkey managed {at}/keys\ndirectory {at}\n{times}\nksk_submission {}\n}}",
+        parent.local_addr().unwrap()
+    );
+    // What the first server start makes, the second finds ready: each looks once.
+    let state = || std::fs::read_to_string(folder.path().join("keys/Kexample.org.state")).unwrap();
+    drop(log_after(&recipe(&body).build().map_err(|errors| errors[0].1.clone()).unwrap()));
+    assert!(state().contains(" ksk published "), "{}", state());
+    let signed = folder.path().join("db.example.org.signed");
+    let kit = recipe(&body).build().map_err(|errors| errors[0].1.clone()).unwrap();
+    let serve = std::thread::spawn(move || {
+        let (mut stream, _) = parent.accept().unwrap();
+        let mut query = vec![0; 2];
+        stream.read_exact(&mut query).unwrap();
+        query.resize(2 + usize::from(u16::from_be_bytes([query[0], query[1]])), 0);
+        stream.read_exact(&mut query[2..]).unwrap();
+        let ds = records(&signed).into_iter().find(|record| record.rtype == Rtype::CDS).unwrap().rdata;
+        let mut reply = query[2..].to_vec();
+        (reply[2], reply[7]) = (0x84, 1);
+        reply.extend([0xc0, 12, 0, 43, 0, 1, 0, 0, 0, 77, 0, ds.len() as u8]);
+        reply.extend(ds);
+        stream.write_all(&(reply.len() as u16).to_be_bytes()).unwrap();
+        stream.write_all(&reply).unwrap();
+        // The query is one for DS records.
+        query[query.len() - 3]
+    });
+    for _ in 0..200 {
+        kit.wait(Duration::from_millis(20));
+        if state().contains(" ksk active ") {
+            break;
+        }
+    }
+    assert_eq!(serve.join().unwrap(), 43);
+    assert!(state().contains(" ksk active ") && state().contains("parent-ds-ttl 77\n"), "{}", state());
 }
