@@ -34,6 +34,8 @@ struct Block<'a> {
     policy: Policy,
     /// The first property that only such keys have.
     first_of_policy: Option<&'a Token>,
+    /// Where the lifetime of a ZSK stands.
+    zsk_lifetime: Option<&'a Token>,
     nsec3: Option<Nsec3>,
 }
 
@@ -102,6 +104,9 @@ impl<'a> Block<'a> {
                 "nsec3" => block.nsec3 = Some(read_nsec3(cx, words)?),
                 word if policy::PROPERTIES.contains(&word) => {
                     block.first_of_policy = block.first_of_policy.or(words.token());
+                    if word == "zsk_lifetime" {
+                        block.zsk_lifetime = words.token();
+                    }
                     block.policy.read(words)?;
                 }
                 _ => {
@@ -136,6 +141,9 @@ impl<'a> Block<'a> {
 
     /// Checks what belongs together. `none` is the error for no key at all.
     fn check(&self, words: &Cursor<'_>, none: Diagnostic) -> Result<(), Diagnostic> {
+        if let Some(token) = self.zsk_lifetime.filter(|_| self.policy.csk) {
+            return Err(words.plain_err("with csk there is no ZSK, ksk_lifetime is that of the one key").at(token));
+        }
         match (&self.managed, self.first_of_policy) {
             (None, Some(token)) => {
                 let text = format!("{} is for keys that are managed: key managed DIRECTORY", token.text);

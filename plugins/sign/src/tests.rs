@@ -231,14 +231,15 @@ fn what_is_wrong_with_managed_keys_is_told() {
     assert!(policy("parent_ds_ttl 24856d").contains("is no duration"));
     assert!(policy("ksk_submission").contains("Wrong argument count"));
     assert!(policy("ksk_submission never").contains("'never' is neither manual, after, nor an address"));
+    assert!(policy("zsk_lifetime 1d\ncsk").contains("with csk there is no ZSK"));
     let servers = "192.0.2.1 ".repeat(crate::keys::policy::PARENT_SERVERS_MAX + 1);
     assert!(policy(&format!("ksk_submission {servers}")).contains("more than 16 servers"));
     let twice = refused("sign db {\nkey managed keys\n}\nsign other {\nkey managed keys\n}");
     assert_eq!(twice, "plugin/sign: the keys of zone example.org. in \"keys\" are managed twice");
     for lines in [
         "key managed keys rsasha256 3072",
-        "key managed keys 15\ncsk\nzsk_lifetime unlimited\nksk_lifetime 52w\nksk_submission after 36h",
-        "propagation_delay 10m\nparent_propagation_delay 0s\nparent_ds_ttl 1d\nkey managed keys",
+        "key managed keys 15\ncsk\nksk_lifetime 52w\nksk_submission after 36h",
+        "zsk_lifetime unlimited\npropagation_delay 10m\nparent_propagation_delay 0s\nparent_ds_ttl 1d\nkey managed keys",
         "key managed keys\nksk_submission 192.0.2.1 [2001:db8::1]:5353 2001:db8::2",
     ] {
         assert!(recipe(&format!("sign db {{\n{lines}\n}}")).build().is_ok(), "{lines}");

@@ -159,7 +159,7 @@ impl Kept {
             let (name, new) = loop {
                 let new = request.generate().map_err(KeysError::Generate)?;
                 let name = self.store.name_of(new.key.public());
-                if !self.is_tag_taken(&state, &name) {
+                if !self.is_tag_taken(&state, &name, new.key.public().tag()) {
                     break (name, new);
                 }
                 attempts += 1;
@@ -175,10 +175,10 @@ impl Kept {
         Ok(state)
     }
 
-    /// Validators try every key of a tag, so there should be one.
-    fn is_tag_taken(&self, state: &State, name: &str) -> bool {
-        let tag = name.rsplit('+').next();
-        state.keys.iter().any(|key| key.name.rsplit('+').next() == tag) || self.store.is_taken(name)
+    /// Whether a key, or one whose signatures are about, has this tag: validators try every key of a tag, so there should be one.
+    fn is_tag_taken(&self, state: &State, name: &str, tag: u16) -> bool {
+        let is_known = state.keys.iter().any(|key| key.tag() == tag);
+        is_known || state.signers.iter().any(|past| past.tags.contains(&tag)) || self.store.is_taken(name)
     }
 
     /// What the operator and the parent said: takes wishes for rollovers into the state, and gives the key that the parent has.

@@ -10,6 +10,8 @@
 //!     active    --when the next one is--> retired --propagation + TTL of DS in the parent--> removed
 //! ```
 
+use std::collections::BTreeSet;
+
 use catena_zone::dnssec::Algorithm;
 
 use super::policy::{Policy, Submission};
@@ -107,14 +109,26 @@ impl Rules<'_> {
                 Submission::After(time) => Some(key.since.saturating_add(time)),
                 Submission::Manual | Submission::Servers(_) => None,
             },
-            (Role::Zsk, Stage::Retired) => Some(key.since.saturating_add(self.forgetting(state))),
+            (Role::Zsk, Stage::Retired) => self.dispensable(state, key),
             (Role::Ksk, Stage::Retired) => {
                 let ds_ttl = self.policy.parent_ds_ttl.max(state.parent_ds_ttl.into());
                 let ds = key.since.saturating_add(self.policy.parent_propagation_delay + ds_ttl);
-                let zone = state.ksk_signed_zone.filter(|_| !self.policy.csk);
-                Some(zone.map_or(ds, |at| ds.max(at.saturating_add(self.forgetting(state)))))
+                Some(self.dispensable(state, key)?.max(ds))
             }
         }
+    }
+
+    /// When everything that caches may have of the zone is signed by a key that stays, as far as this one signed it. `None`: what is
+    /// served now is not.
+    fn dispensable(self, state: &State, key: &Key) -> Option<u64> {
+        let stays = |tag: &u16| {
+            let of = |other: &&Key| other.tag() == *tag && other.name != key.name;
+            state.keys.iter().find(of).is_some_and(|key| key.stage != Stage::Retired && key.stage.is_published())
+        };
+        let is_of_it = |tags: &BTreeSet<u16>| tags.is_empty() || tags.contains(&key.tag());
+        let needed = state.signers.iter().filter(|past| is_of_it(&past.tags) && !past.tags.iter().any(stays));
+        let ends = needed.map(|past| Some(past.until?.saturating_add(self.forgetting(state))));
+        ends.chain([Some(key.since)]).try_fold(0, |due, end| Some(end?.max(due)))
     }
 
     /// Moves every key whose time has come by one stage. `submitted` is the key that the parent has the DS record of.
@@ -192,9 +206,9 @@ impl Rules<'_> {
         state.signed = Some(self.now);
         state.dnskey_ttl.set(dnskey_ttl, self.now, self.policy.propagation_delay);
         state.zone_ttl.set(zone_ttl, self.now, self.policy.propagation_delay);
-        if !self.policy.csk && (self.ksk_signs_zone(state) || self.ksk_signs_zone(before) && before.signed.is_some()) {
-            state.ksk_signed_zone = Some(self.now);
-        }
+        let signs = |key: &&Key| self.use_of(state, key).is_some_and(|used| used.signs_zone);
+        let tags = state.keys.iter().filter(signs).map(Key::tag).collect();
+        state.signed_by(tags, self.now, self.now.saturating_sub(self.forgetting(state)));
         for key in &mut state.keys {
             let old = before.keys.iter().find(|old| old.name == key.name);
             if old.is_none_or(|old| old.stage != key.stage) {

@@ -9,7 +9,8 @@
 //! zone-ttl 86400                                       the largest of the zone
 //! dnskey-ttl-before 86400 until 2026-01-03T04:04:05Z   caches may still have a larger one
 //! zone-ttl-before 172800 until 2026-01-03T04:04:05Z
-//! ksk-signed-zone 2026-01-02T03:04:05Z                 the last time that KSKs did the work of a ZSK that was missing
+//! signed-by - until 2026-01-01T03:04:05Z               who signed the zone when, tags of keys; `-` if that is not known
+//! signed-by 54321
 //! parent-ds-ttl 86400                                  as the parent's servers told it
 //! key Kexample.org.+013+12345 ksk active 2026-01-02T03:04:05Z rollover 2026-02-01T00:00:00Z
 //! key Kexample.org.+013+54321 zsk published 2026-01-02T03:04:05Z
@@ -18,6 +19,7 @@
 //!
 //! The moment behind a stage is its beginning; the one behind `rollover`, when the operator asked for another key.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::moment;
@@ -26,8 +28,17 @@ use super::moment;
 pub(crate) const KEYS_MAX: usize = 64;
 /// The most octets of the file.
 pub(crate) const STATE_OCTETS_MAX: u64 = 64 * 1024;
+/// The most changes of who signs that are remembered; more are taken together.
+pub(crate) const SIGNERS_MAX: usize = 32;
 const COMMENT: &str = "; Written by sign. Do not edit it while a server uses it.";
 const FORMAT: &str = "1";
+
+impl Key {
+    /// The key tag, which the name ends with.
+    pub(crate) fn tag(&self) -> u16 {
+        self.name.rsplit('+').next().and_then(|tag| tag.parse().ok()).unwrap_or_default()
+    }
+}
 
 /// What a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +143,15 @@ impl Ttl {
     }
 }
 
+/// Who signed the zone for some time, the keys' own records left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Signers {
+    /// The tags of the keys. None: it is not known, or nobody did.
+    pub(crate) tags: BTreeSet<u16>,
+    /// `None`: up to now.
+    pub(crate) until: Option<u64>,
+}
+
 /// All that is known of the keys of a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
@@ -139,7 +159,8 @@ pub(crate) struct State {
     pub(crate) signed: Option<u64>,
     pub(crate) dnskey_ttl: Ttl,
     pub(crate) zone_ttl: Ttl,
-    pub(crate) ksk_signed_zone: Option<u64>,
+    /// The oldest first; those that no cache can have any more are left out.
+    pub(crate) signers: Vec<Signers>,
     pub(crate) parent_ds_ttl: u32,
     pub(crate) keys: Vec<Key>,
 }
@@ -152,7 +173,7 @@ impl State {
             signed: None,
             dnskey_ttl: Ttl::default(),
             zone_ttl: Ttl::default(),
-            ksk_signed_zone: None,
+            signers: Vec::new(),
             parent_ds_ttl: 0,
             keys: Vec::new(),
         }
@@ -174,8 +195,11 @@ impl State {
                 line(format!("{word}-before {before} until {}", moment::write(until)));
             }
         }
-        if let Some(at) = self.ksk_signed_zone {
-            line(format!("ksk-signed-zone {}", moment::write(at)));
+        for Signers { tags, until } in &self.signers {
+            let tags: Vec<String> = tags.iter().map(u16::to_string).collect();
+            let tags = if tags.is_empty() { "-".to_owned() } else { tags.join(",") };
+            let until = until.map(|until| format!(" until {}", moment::write(until)));
+            line(format!("signed-by {tags}{}", until.unwrap_or_default()));
         }
         line(format!("parent-ds-ttl {}", self.parent_ds_ttl));
         for key in &self.keys {
@@ -221,7 +245,8 @@ impl State {
             ["zone-ttl-before", ttl, "until", at] => {
                 self.zone_ttl.before = Some((ttl.parse().ok()?, moment::read(at)?));
             }
-            ["ksk-signed-zone", at] => self.ksk_signed_zone = Some(moment::read(at)?),
+            ["signed-by", tags] => self.take_signers(tags, None)?,
+            ["signed-by", tags, "until", at] => self.take_signers(tags, Some(moment::read(at)?))?,
             ["parent-ds-ttl", ttl] => self.parent_ds_ttl = ttl.parse().ok()?,
             ["key", name, role, stage, since, rest @ ..] => {
                 let rollover = match rest {
@@ -242,6 +267,35 @@ impl State {
         Some(())
     }
 
+    fn take_signers(&mut self, tags: &str, until: Option<u64>) -> Option<()> {
+        let tags = match tags {
+            "-" => BTreeSet::new(),
+            _ => tags.split(',').map(|tag| tag.parse().ok()).collect::<Option<_>>()?,
+        };
+        (self.signers.len() < SIGNERS_MAX).then_some(())?;
+        self.signers.push(Signers { tags, until });
+        Some(())
+    }
+
+    /// Takes down who signs the zone from now on. What ended before `forgotten` is in no cache any more.
+    pub(crate) fn signed_by(&mut self, tags: BTreeSet<u16>, now: u64, forgotten: u64) {
+        if self.signers.is_empty() {
+            self.signers.push(Signers { tags: BTreeSet::new(), until: None });
+        }
+        self.signers.retain(|past| past.until.is_none_or(|until| until > forgotten));
+        if self.signers.last().is_none_or(|last| last.tags != tags) {
+            if let Some(last) = self.signers.last_mut() {
+                last.until = Some(now);
+            }
+            if self.signers.len() == SIGNERS_MAX {
+                // Who signed at both times is known to be enough.
+                let oldest = self.signers.remove(0);
+                self.signers[0].tags.retain(|tag| oldest.tags.contains(tag));
+            }
+            self.signers.push(Signers { tags, until: None });
+        }
+    }
+
     /// The keys of a role in a stage.
     pub(crate) fn of(&self, role: Role, stage: Stage) -> impl Iterator<Item = &Key> {
         self.keys.iter().filter(move |key| key.role == role && key.stage == stage)
@@ -257,7 +311,8 @@ pub(crate) fn is_key_name(name: &str, prefix: &str) -> bool {
     let is_number = |text: &str, digits| text.len() == digits && text.bytes().all(|octet| octet.is_ascii_digit());
     let numbers =
         name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('+')).and_then(|rest| rest.split_once('+'));
-    numbers.is_some_and(|(algorithm, tag)| is_number(algorithm, 3) && is_number(tag, 5))
+    let is_tag = |text: &str| is_number(text, 5) && text.parse::<u16>().is_ok();
+    numbers.is_some_and(|(algorithm, tag)| is_number(algorithm, 3) && is_tag(tag))
 }
 
 #[cfg(test)]
@@ -274,7 +329,9 @@ signed 2023-11-14T22:13:20Z
 dnskey-ttl 3600
 dnskey-ttl-before 7200 until 2023-11-15T00:00:00Z
 zone-ttl 86400
-ksk-signed-zone 2023-11-14T22:13:20Z
+signed-by - until 2023-11-13T22:13:20Z
+signed-by 12345,54321 until 2023-11-14T22:13:20Z
+signed-by 1
 parent-ds-ttl 86400
 key Kexample.org.+013+12345 ksk ready 2023-11-14T22:13:20Z rollover 2024-02-29T00:00:00Z
 key Kexample.org.+013+00001 zsk generated 1970-01-01T00:00:00Z
@@ -293,7 +350,7 @@ end
     fn what_is_not_written_so_is_refused() {
         let read = |text: &str| State::read(text, "example.org.", PREFIX).unwrap_err();
         assert_eq!(read(&TEXT.replace("end\n", "")), "the file has no end");
-        assert_eq!(read(&format!("{TEXT}x")), "line 13 cannot be read: x");
+        assert_eq!(read(&format!("{TEXT}x")), "line 15 cannot be read: x");
         for (good, bad) in [
             ("format 1", "format 2"),
             ("zone example.org.", "zone example.net."),
@@ -303,6 +360,8 @@ end
             ("Kexample.org.+013+00001", "Kexample.net.+013+00001"),
             ("2024-02-29", "2023-02-29"),
             ("rollover", "roll"),
+            ("12345,54321", "12345,"),
+            ("+00001", "+65536"),
         ] {
             assert!(read(&TEXT.replace(good, bad)).contains("cannot be read"), "{bad}");
         }
@@ -316,6 +375,23 @@ end
         };
         assert_eq!(keys(KEYS_MAX).unwrap().keys.len(), KEYS_MAX);
         assert!(keys(KEYS_MAX + 1).is_err());
+    }
+
+    #[test]
+    fn who_signed_is_remembered_while_caches_may_have_it_and_so_often_at_most() {
+        let mut state = State::new("example.org.");
+        let of = |tags: &[u16]| tags.iter().copied().collect::<BTreeSet<_>>();
+        state.signed_by(of(&[1]), 100, 0);
+        state.signed_by(of(&[1]), 200, 0);
+        let known = |tags, until| Signers { tags, until };
+        assert_eq!(state.signers, [known(of(&[]), Some(100)), known(of(&[1]), None)]);
+        state.signed_by(of(&[1, 2]), 300, 100);
+        assert_eq!(state.signers, [known(of(&[1]), Some(300)), known(of(&[1, 2]), None)]);
+        for tag in 3..100 {
+            state.signed_by(of(&[1, tag]), 300 + u64::from(tag), 0);
+        }
+        assert_eq!((state.signers.len(), state.signers[0].tags.clone()), (SIGNERS_MAX, of(&[1])));
+        assert_eq!(State::read(&state.write(), "example.org.", PREFIX).unwrap(), state);
     }
 
     #[test]

@@ -78,7 +78,9 @@ pub(super) struct World {
     noticed: Option<(BTreeSet<Vec<u8>>, u64)>,
     /// Whether the operator says of keys that the parent has them.
     pub(super) operator_confirms: bool,
-    /// How many zones other programs were asked about.
+    /// Whether other programs are asked what they think of a zone.
+    pub(super) is_verified: bool,
+    /// How many zones they were asked about.
     pub(super) verified: usize,
     /// What was wrong.
     pub(super) faults: Vec<String>,
@@ -110,6 +112,7 @@ impl World {
             delegations: vec![none],
             noticed: None,
             operator_confirms: true,
+            is_verified: true,
             verified: 0,
             faults: Vec::new(),
         }
@@ -180,7 +183,7 @@ impl World {
         let now = self.time();
         let new = version(text, now);
         let is_new = self.versions.last().is_none_or(|last| last.dnskeys != new.dnskeys || last.sets != new.sets);
-        if is_new || self.verified == 0 {
+        if is_new && self.is_verified {
             self.check_with_ldns();
         }
         if let Some(last) = self.versions.last_mut() {
