@@ -36,14 +36,17 @@ enum Change {
     Relist,
 }
 
-const CHANGES: [(Change, &str); 3] = [
-    (Change::Nothing, "nothing"),
-    (Change::Reload, "reload of the Corefile, four times"),
-    (Change::Relist, "the API is new, all is listed again"),
+const CHANGES: [(Change, &str, &str); 3] = [
+    (Change::Nothing, "nothing", "nothing"),
+    (Change::Reload, "reload", "reload of the Corefile, four times"),
+    (Change::Relist, "relist", "the API is new, all is listed again"),
 ];
 
-/// Measures Catena and the CoreDNS that is named.
+/// Measures Catena and the CoreDNS that is named, through all changes or those that are.
 pub(crate) fn run(root: &Path, options: &[&str]) -> Result<String, String> {
+    let named: Vec<&str> = options.iter().copied().filter(|option| !option.starts_with("--")).collect();
+    let is_wanted = |id: &str| named.is_empty() || named.contains(&id);
+    let effort = Effort { is_quick: options.contains(&"--quick"), is_wanted: &is_wanted };
     let mut stage = Stage::open(root, CORES.1)?;
     let mut text = report::heading(&stage.versions(), 1);
     text.push_str(
@@ -51,7 +54,7 @@ pub(crate) fn run(root: &Path, options: &[&str]) -> Result<String, String> {
     );
     for (peer, name) in stage.everybody() {
         if matches!(name, "Catena" | "CoreDNS") {
-            measure(&mut stage, peer, name, options.contains(&"--quick"), &mut text)?;
+            measure(&mut stage, peer, name, &effort, &mut text)?;
         }
     }
     if options.contains(&"--write") {
@@ -60,11 +63,18 @@ pub(crate) fn run(root: &Path, options: &[&str]) -> Result<String, String> {
     Ok(text)
 }
 
+/// What is measured.
+struct Effort<'a> {
+    /// At one rate only.
+    is_quick: bool,
+    is_wanted: &'a dyn Fn(&str) -> bool,
+}
+
 fn measure(
     stage: &mut Stage,
     peer: Option<usize>,
     name: &str,
-    is_quick: bool,
+    effort: &Effort<'_>,
     text: &mut String,
 ) -> Result<(), String> {
     let mut asked = queries(Work::Services)?;
@@ -79,8 +89,8 @@ fn measure(
     once.run(server.port, FILL_MAX)?;
     let held = load.run(server.port, Duration::from_secs(1))?.rate();
     let rates = [RATE, (held / 2.0) as u32];
-    for rate in rates.into_iter().take(if is_quick { 1 } else { rates.len() }) {
-        for (change, told) in CHANGES {
+    for rate in rates.into_iter().take(if effort.is_quick { 1 } else { rates.len() }) {
+        for (change, _, told) in CHANGES.into_iter().filter(|(_, id, _)| (effort.is_wanted)(id)) {
             let (found, spans) = upset(&stage.api, &server, &load, rate, change)?;
             text.push_str(&line(name, rate, told, &found, &spans));
         }

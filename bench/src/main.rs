@@ -27,7 +27,8 @@ const USAGE: &str = "usage: catena-bench COMMAND
 
   run [--quick] [--write] [ROW...]      measures the rows, all or those named
   scaling [--quick] [--write] [ROW...]  what a query costs two workers, and one
-  changes [--quick] [--write]           queries lost, and latencies, while a server is reconfigured or a cluster listed again
+  changes [--quick] [--write] [nothing] [reload] [relist]
+                                        queries lost, and latencies, while a server is reconfigured or a cluster listed again
   growth [--quick] [--write] [services] [zone] [cache] [blocks]
                                         what a query costs and what memory is taken by how much there is
   cluster [--quick]                     measures a large Kubernetes cluster: time to ready, memory, CPU a look-up
