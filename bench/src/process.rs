@@ -81,6 +81,19 @@ impl Server {
         let _ = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
     }
 
+    /// Asks it to end and waits until it has.
+    pub(crate) fn end(mut self, limit: Duration) -> Result<(), String> {
+        self.signal("TERM");
+        let begun = Instant::now();
+        while begun.elapsed() < limit {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return Ok(());
+            }
+            std::thread::sleep(LOOK);
+        }
+        Err("does not end".to_owned())
+    }
+
     /// Resident memory of all its processes, bytes. Pages that they share count for each.
     pub(crate) fn rss(&self) -> u64 {
         let of = |pid: &u32| {

@@ -41,6 +41,8 @@ pub(crate) struct Stage {
     pub(crate) setting: Setting,
     pub(crate) api: Api,
     pub(crate) log: PathBuf,
+    /// The program, with its arguments, under which peers run; none by default.
+    pub(crate) under: Vec<String>,
     own: String,
     _upstream: Server,
 }
@@ -75,7 +77,8 @@ impl Stage {
             blocks: 1,
             folder: folder.clone(),
         };
-        Ok(Self { peers: peers::installed(catena, coredns), setting, api, log: folder.join("log"), own, _upstream })
+        let (peers, log) = (peers::installed(catena, coredns), folder.join("log"));
+        Ok(Self { peers, setting, api, log, under: Vec::new(), own, _upstream })
     }
 
     /// The API of a cluster of so many Services.
@@ -95,7 +98,7 @@ impl Stage {
         let command = match peer {
             None => self.echo(),
             Some(at) => match self.peers[at].command(&self.setting, work)? {
-                Some(command) => command,
+                Some(command) => self.under.iter().cloned().chain(command).collect(),
                 None => return Ok(None),
             },
         };
