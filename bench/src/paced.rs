@@ -108,7 +108,7 @@ pub(crate) fn run(queries: &[Vec<u8>], rate: u32, port: u16, time: Duration) -> 
         }
     }
     let end = now() + REPLY_MAX;
-    while now() < end {
+    while now() < end && run.is_waiting() {
         std::thread::sleep(READ_EVERY);
         clients.iter_mut().for_each(|client| run.read(client));
     }
@@ -126,6 +126,12 @@ impl Run<'_> {
     /// When a query is to leave, since the start.
     fn at(&self, number: usize) -> Duration {
         Duration::from_secs_f64(number as f64 / self.rate)
+    }
+
+    /// Whether a query has neither a reply nor is given up.
+    fn is_waiting(&self) -> bool {
+        let done = self.found.samples.len() as u64 + self.found.lost.len() as u64 + self.found.left_out;
+        done < self.asked as u64
     }
 
     /// Sends what is due. Gives how many queries these were.
