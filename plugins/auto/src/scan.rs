@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use catena_core::name::Zone;
 use catena_core::prelude::*;
 use catena_core::{Linked, Log, Notifier, Service, StartContext};
+use catena_files::look_every;
 use catena_gocompat::os::error_text;
 use catena_zone::{Checked, ZoneFile, ZoneMap};
 
@@ -209,30 +210,15 @@ impl Found<'_> {
 /// Looks at the directory when the instance starts, and from time to time.
 pub(crate) struct Watch(pub(crate) Arc<Scanner>);
 
-impl Watch {
-    async fn scan(scanner: &Arc<Scanner>) -> bool {
-        let scanner = Arc::clone(scanner);
-        // A failed join is a panic in the reader; the next round tries again.
-        !matches!(tokio::task::spawn_blocking(move || scanner.scan()).await, Err(error) if error.is_cancelled())
-    }
-}
-
 #[async_trait]
 impl Service for Watch {
     async fn start(&self, cx: &StartContext<'_>) -> Result<(), Diagnostic> {
         let scanner = Arc::clone(&self.0);
-        Self::scan(&scanner).await;
-        let Some(every) = scanner.config.reload else { return Ok(()) };
-        let task = Box::pin(async move {
-            loop {
-                tokio::time::sleep(every).await;
-                if !Self::scan(&scanner).await {
-                    return;
-                }
-            }
-        });
-        if !cx.spawner.spawn(task) {
-            self.0.log.warning("No task is left to watch the directory");
+        // A failed join is a panic in the reader; the next look tries again.
+        let _ = tokio::task::spawn_blocking(move || scanner.scan()).await;
+        let scanner = Arc::clone(&self.0);
+        if let Some(every) = scanner.config.reload {
+            look_every(cx, &self.0.log, format_args!("the directory"), every, move || scanner.scan());
         }
         Ok(())
     }

@@ -71,7 +71,7 @@ pub(crate) struct ListSpec {
 }
 
 /// Where a list comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     File { path: PathBuf, form: Form },
     ZoneFile { path: PathBuf, zone: Zone },

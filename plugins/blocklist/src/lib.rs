@@ -37,14 +37,16 @@ pub const PLUGIN: PluginDef = PluginDef::new("blocklist", setup);
 const LABEL: &str = "blocklist/list";
 
 fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
-    let seed = Seed::default();
+    let policies = config::parse(cx)?;
+    let before = predecessor(&policies, cx);
+    let seed = before.as_ref().map_or_else(Seed::default, |before| before.seed.clone());
     let mut sources: Vec<Arc<Source>> = Vec::new();
     let mut sides = Vec::new();
-    for policy in config::parse(cx)? {
+    for policy in policies {
         let mut add = |specs: &[ListSpec]| -> Result<Range<usize>, Diagnostic> {
             let start = sources.len();
             for spec in specs {
-                let source = Arc::new(read_first(spec, &seed, cx)?);
+                let source = Arc::new(read_first(spec, &seed, before.as_deref(), cx)?);
                 follow(spec, &source, cx);
                 sources.push(source);
             }
@@ -58,6 +60,7 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
         sides.push(Side { policy, lists, allow });
     }
     let hits = Hits::of(cx.metrics(), sources.iter().map(|source| source.name.clone()).collect());
+    cx.bequeath(Arc::new(Estate { seed: seed.clone(), sources: sources.clone() }));
     let all = sources.clone();
     cx.readiness(Arc::new(move || all.iter().all(|source| source.is_loaded())));
     cx.labels(Arc::new(LabelsSet(&[LABEL])));
@@ -65,9 +68,28 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// A list, its file read for the first time. One that is not there is waited for: who downloads it may not have done so yet.
-fn read_first(spec: &ListSpec, seed: &Seed, cx: &mut Setup<'_>) -> Result<Source, Diagnostic> {
+/// The lists of a server block, for the one that takes its place.
+struct Estate {
+    seed: Seed,
+    sources: Vec<Arc<Source>>,
+}
+
+/// Of the blocks of the instance before the one with most of the lists of this one: their names need not be read and hashed again.
+fn predecessor(policies: &[Policy], cx: &Setup<'_>) -> Option<Arc<Estate>> {
+    let in_common = |estate: &Estate| {
+        let lists = policies.iter().flat_map(|policy| policy.lists.iter().chain(&policy.allow));
+        lists.filter(|list| estate.sources.iter().any(|source| source.origin == list.origin)).count()
+    };
+    let best = cx.left_behind::<Estate>().max_by_key(|estate| in_common(estate))?;
+    Some(best).filter(|best| in_common(best) > 0)
+}
+
+/// A list, its file read for the first time unless it is what the instance before has read. One that is not there is waited for: who downloads it may not have done so yet.
+fn read_first(spec: &ListSpec, seed: &Seed, before: Option<&Estate>, cx: &mut Setup<'_>) -> Result<Source, Diagnostic> {
     let source = Source::new(spec, seed, cx);
+    if let Some(known) = before.and_then(|before| before.sources.iter().find(|known| known.origin == source.origin)) {
+        source.take_over(known);
+    }
     let told = |text: String| {
         let mut error = spec.at.clone();
         error.message = text;
@@ -76,6 +98,7 @@ fn read_first(spec: &ListSpec, seed: &Seed, cx: &mut Setup<'_>) -> Result<Source
     let path = spec.origin.path().unwrap_or(std::path::Path::new("")).display().to_string();
     match source.check() {
         Checked::Loaded | Checked::Unchanged => {}
+        Checked::Missing(error) if source.is_loaded() => source.tell(Some(catena_gocompat::os::error_text(&error))),
         Checked::Missing(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let warning =
                 Diagnostic::warning(format!("no list {path:?} yet: nothing is blocked by it until it is there"));

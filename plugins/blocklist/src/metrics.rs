@@ -99,4 +99,13 @@ impl ListMetrics {
             ),
         }
     }
+
+    /// Tells what another list's series tell.
+    pub(crate) fn take_over(&self, before: &Self) {
+        for (own, theirs) in
+            [(&self.entries, &before.entries), (&self.reloaded, &before.reloaded), (&self.skipped, &before.skipped)]
+        {
+            own.set(theirs.get());
+        }
+    }
 }

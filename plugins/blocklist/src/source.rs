@@ -1,15 +1,16 @@
 //! A list and where it comes from. Queries see the list as it was last read; a newer one takes its place at once.
 
-use std::fs::{File, Metadata};
-use std::io::{self, BufReader, ErrorKind, Read};
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, Guard};
 use catena_core::prelude::*;
 use catena_core::{Clock, Log, Service, StartContext};
+use catena_files::{Stamp, look_every};
+use catena_zone::Zone;
 
 use crate::config::{ListSpec, Origin};
 use crate::metrics::ListMetrics;
@@ -23,23 +24,12 @@ pub(crate) const FILE_OCTETS_MAX: u64 = 1 << 30;
 /// How much of a file is read at once, octets.
 const BUFFER_OCTETS: usize = 64 << 10;
 
-/// What tells a changed file from an unchanged one.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    modified: Option<SystemTime>,
-    octets: u64,
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Self { modified: metadata.modified().ok(), octets: metadata.len() }
-    }
-}
-
 /// What is remembered between two looks.
 #[derive(Default)]
 struct Seen {
     stamp: Option<Stamp>,
+    /// Whether the file was a list then.
+    was_list: bool,
     /// The failure that the log was told of last.
     told: Option<String>,
 }
@@ -61,6 +51,8 @@ pub(crate) struct Source {
     pub(crate) origin: Origin,
     pub(crate) seed: Seed,
     current: ArcSwap<Rules>,
+    /// The zone that the list was made of, if it comes from a primary.
+    zone: Mutex<Option<Arc<Zone>>>,
     is_loaded: AtomicBool,
     seen: Mutex<Seen>,
     metrics: ListMetrics,
@@ -76,12 +68,44 @@ impl Source {
             origin: spec.origin.clone(),
             seed: seed.clone(),
             current: ArcSwap::default(),
+            zone: Mutex::default(),
             is_loaded: AtomicBool::new(false),
             seen: Mutex::default(),
             metrics: ListMetrics::of(cx.metrics(), &spec.name),
             clock: cx.clock(),
             log: cx.log(),
         }
+    }
+
+    /// Goes on with the list that another one of the same origin has, whose names were hashed with the same seed.
+    pub(crate) fn take_over(&self, before: &Self) {
+        let theirs = before.lock_seen();
+        if !before.is_loaded() {
+            return;
+        }
+        self.lock_seen().stamp = theirs.stamp.filter(|_| theirs.was_list);
+        *self.lock_zone() = before.zone();
+        self.current.store(before.current.load_full());
+        self.metrics.take_over(&before.metrics);
+        self.is_loaded.store(true, Ordering::Release);
+    }
+
+    /// The zone that the list was made of, if it comes from a primary.
+    pub(crate) fn zone(&self) -> Option<Arc<Zone>> {
+        self.lock_zone().clone()
+    }
+
+    /// Remembers what zone the list was made of.
+    pub(crate) fn set_zone(&self, zone: Arc<Zone>) {
+        *self.lock_zone() = Some(zone);
+    }
+
+    fn lock_zone(&self) -> MutexGuard<'_, Option<Arc<Zone>>> {
+        self.zone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The list as it is now.
@@ -97,8 +121,8 @@ impl Source {
     /// Reads the file if it changed since the last look.
     pub(crate) fn check(&self) -> Checked {
         let Some(path) = self.origin.path() else { return Checked::Unchanged };
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let (file, stamp) = match open(path) {
+        let mut seen = self.lock_seen();
+        let (file, stamp) = match catena_files::open(path) {
             Ok(opened) => opened,
             Err(error) => {
                 seen.stamp = None;
@@ -109,7 +133,9 @@ impl Source {
             return Checked::Unchanged;
         }
         seen.stamp = Some(stamp);
-        match self.read(file, stamp.octets) {
+        let read = self.read(file, stamp.octets);
+        seen.was_list = read.is_ok();
+        match read {
             Ok((rules, skipped)) => {
                 self.take(rules, &skipped);
                 Checked::Loaded
@@ -155,7 +181,7 @@ impl Source {
 
     /// Tells the log of a failure, unless it was told of the same before; all is well again: `None`.
     pub(crate) fn tell(&self, failure: Option<String>) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.lock_seen();
         if let Some(text) = &failure {
             self.metrics.failures.inc();
             if seen.told.as_ref() != Some(text) {
@@ -178,20 +204,6 @@ impl Source {
     }
 }
 
-/// Opens a regular file; opening a pipe would wait for whoever writes to it.
-fn open(path: &Path) -> io::Result<(File, Stamp)> {
-    let found = std::fs::metadata(path)?;
-    if found.is_dir() {
-        return Err(ErrorKind::IsADirectory.into());
-    }
-    if !found.is_file() && path != Path::new("/dev/null") {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let file = File::open(path)?;
-    let stamp = Stamp::of(&file.metadata()?);
-    Ok((file, stamp))
-}
-
 /// Looks at files as long as the instance lives.
 pub(crate) struct Watch {
     pub(crate) sources: Vec<Arc<Source>>,
@@ -202,25 +214,10 @@ pub(crate) struct Watch {
 impl Service for Watch {
     async fn start(&self, cx: &StartContext<'_>) -> Result<(), Diagnostic> {
         let (sources, every) = (self.sources.clone(), self.every);
-        let task = Box::pin(async move {
-            loop {
-                tokio::time::sleep(every).await;
-                for source in &sources {
-                    let source = Arc::clone(source);
-                    // A failed join is a panic in the reader; the next round tries again.
-                    if let Err(error) = tokio::task::spawn_blocking(move || source.look()).await
-                        && error.is_cancelled()
-                    {
-                        return;
-                    }
-                }
-            }
+        let Some(first) = self.sources.first() else { return Ok(()) };
+        look_every(cx, &first.log, format_args!("lists"), every, move || {
+            sources.iter().for_each(|source| source.look())
         });
-        if !cx.spawner.spawn(task)
-            && let Some(source) = self.sources.first()
-        {
-            source.log.warning("No task is left to watch lists");
-        }
         Ok(())
     }
 }

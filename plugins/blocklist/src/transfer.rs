@@ -59,7 +59,7 @@ impl Follow {
     }
 
     async fn run(self) {
-        let mut current: Option<Arc<Zone>> = None;
+        let mut current = self.source.zone();
         let mut failures = 0;
         loop {
             let wait = match self.refresh(&mut current).await {
@@ -106,6 +106,7 @@ impl Follow {
         let made = tokio::task::spawn_blocking(move || rpz::of_zone(&from, &name, &seed)).await;
         let (rules, skipped) = made.map_err(|error| error.to_string())??;
         self.source.take(rules, &skipped);
+        self.source.set_zone(Arc::clone(&zone));
         *current = Some(zone);
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use catena_core::name::Zone as ZoneName;
 use catena_core::prelude::*;
 use catena_core::{Linked, Log, Notifier, Service, StartContext};
+use catena_files::look_every;
 use catena_gocompat::os::error_text;
 use catena_zone::{Checked, Look, UpdatedZone, ZoneFile};
 
@@ -103,21 +104,7 @@ impl Service for Watch {
             let watch =
                 Self { files: Vec::new(), places: Vec::new(), notifier: self.notifier.clone(), log: self.log.clone() };
             let (watch, held) = (Arc::new(watch), held.clone());
-            let task = Box::pin(async move {
-                loop {
-                    tokio::time::sleep(every).await;
-                    let (watch, held) = (Arc::clone(&watch), held.clone());
-                    // A failed join is a panic in the reader; the next round tries again.
-                    if let Err(error) = tokio::task::spawn_blocking(move || watch.look(&held)).await
-                        && error.is_cancelled()
-                    {
-                        return;
-                    }
-                }
-            });
-            if !cx.spawner.spawn(task) {
-                self.log.warning("No task is left to watch zone files");
-            }
+            look_every(cx, &self.log, format_args!("zone files"), every, move || watch.look(&held));
         }
         Ok(())
     }

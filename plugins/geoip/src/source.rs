@@ -1,13 +1,13 @@
 //! The database's file: read at setup, looked at again from time to time.
 
-use std::fs::{File, Metadata};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use catena_core::{Diagnostic, Log, Service, Setup, StartContext, async_trait};
+use catena_files::{Stamp, look_every};
 use catena_gocompat::os::error_text;
 use prometheus::Gauge;
 
@@ -28,19 +28,6 @@ pub(crate) struct Source {
     log: Log,
 }
 
-/// What tells a changed file from an unchanged one.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    modified: Option<SystemTime>,
-    octets: u64,
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Self { modified: metadata.modified().ok(), octets: metadata.len() }
-    }
-}
-
 impl Source {
     /// Reads the file that the Corefile names. Its path is used as it stands, whatever `root` says (CoreDNS: plugin/geoip).
     ///
@@ -51,7 +38,7 @@ impl Source {
         let words = cx.cursor();
         let fault = |told: String| words.err(told).at(config.file);
         // Looked at first, so that a change while it is read is seen later.
-        let stamp = std::fs::metadata(&path).ok().map(|metadata| Stamp::of(&metadata));
+        let stamp = Stamp::of(&path);
         let octets = match stamp {
             Some(stamp) if stamp.octets > DATABASE_OCTETS_MAX => Err(too_large()),
             _ => cx.read_file(&path),
@@ -100,21 +87,11 @@ impl Source {
     }
 
     fn read_changed(&self) -> io::Result<Option<(Stamp, Vec<u8>)>> {
-        let found = std::fs::metadata(&self.path)?;
-        if !found.is_file() {
-            // Opening a pipe waits for whoever writes to it.
-            return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
-        }
-        let file = File::open(&self.path)?;
-        let stamp = Stamp::of(&file.metadata()?);
-        if *self.seen.lock().unwrap_or_else(PoisonError::into_inner) == Some(stamp) {
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.is_some() && seen == Stamp::of(&self.path) {
             return Ok(None);
         }
-        let mut octets = Vec::new();
-        file.take(DATABASE_OCTETS_MAX + 1).read_to_end(&mut octets)?;
-        if octets.len() as u64 > DATABASE_OCTETS_MAX {
-            return Err(too_large());
-        }
+        let (octets, stamp) = catena_files::read(&self.path, DATABASE_OCTETS_MAX)?;
         Ok(Some((stamp, octets)))
     }
 }
@@ -134,21 +111,8 @@ pub(crate) struct Watch(pub(crate) Arc<Source>);
 impl Service for Watch {
     async fn start(&self, cx: &StartContext<'_>) -> Result<(), Diagnostic> {
         let source = Arc::clone(&self.0);
-        let task = Box::pin(async move {
-            loop {
-                tokio::time::sleep(CHECK_INTERVAL).await;
-                let source = Arc::clone(&source);
-                // A failed join is a panic in the reader; the next round tries again.
-                if let Err(error) = tokio::task::spawn_blocking(move || source.check()).await
-                    && error.is_cancelled()
-                {
-                    return;
-                }
-            }
-        });
-        if !cx.spawner.spawn(task) {
-            self.0.log.warning(format_args!("No task is left to watch database {:?}", self.0.path));
-        }
+        let (path, log) = (source.path.clone(), source.log.clone());
+        look_every(cx, &log, format_args!("database {path:?}"), CHECK_INTERVAL, move || source.check());
         Ok(())
     }
 }

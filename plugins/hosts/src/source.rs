@@ -1,6 +1,6 @@
 //! The hosts file: read at setup, looked at again from time to time.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, Guard};
 use catena_core::{Diagnostic, Log, Service, Setup, StartContext, Zones, async_trait};
+use catena_files::{Stamp, look_every};
 
 use crate::config::Config;
 use crate::map::{self, HostMap};
@@ -28,19 +29,6 @@ pub(crate) struct Source {
     seen: Mutex<Option<Stamp>>,
     metrics: HostsMetrics,
     log: Log,
-}
-
-/// What tells a changed file from an unchanged one.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    modified: Option<SystemTime>,
-    octets: u64,
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Self { modified: metadata.modified().ok(), octets: metadata.len() }
-    }
 }
 
 impl Source {
@@ -78,7 +66,7 @@ impl Source {
             return Ok(());
         }
         // Looked at first, so that a change while it is read is seen later.
-        let stamp = std::fs::metadata(&self.path).ok().map(|metadata| Stamp::of(&metadata));
+        let stamp = Stamp::of(&self.path);
         match cx.read_file(&self.path) {
             Ok(text) => {
                 self.take(&text);
@@ -116,7 +104,7 @@ impl Source {
         }
         let file = File::open(&self.path)?;
         let metadata = file.metadata()?;
-        let stamp = Stamp::of(&metadata);
+        let stamp = Stamp::from(&metadata);
         if *self.seen.lock().unwrap_or_else(PoisonError::into_inner) == Some(stamp) {
             return Ok(());
         }
@@ -175,21 +163,8 @@ impl Service for Watch {
             source.publish(stamp);
         }
         let Some(every) = source.reload else { return Ok(()) };
-        let task = Box::pin(async move {
-            loop {
-                tokio::time::sleep(every).await;
-                let source = Arc::clone(&source);
-                // A failed join is a panic in the reader; the next round tries again.
-                if let Err(error) = tokio::task::spawn_blocking(move || source.check()).await
-                    && error.is_cancelled()
-                {
-                    return;
-                }
-            }
-        });
-        if !cx.spawner.spawn(task) {
-            self.0.log.warning(format_args!("No task is left to watch hosts file {:?}", self.0.path));
-        }
+        let (path, log) = (source.path.clone(), source.log.clone());
+        look_every(cx, &log, format_args!("hosts file {path:?}"), every, move || source.check());
         Ok(())
     }
 }

@@ -1,13 +1,12 @@
 //! A zone that lives in a file, read again when the file changes.
 
 use std::cell::RefCell;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use catena_core::name::Zone as ZoneName;
+use catena_files::Stamp;
 
 use super::load::{LoadError, load};
 use crate::zonefile::{Include, Included};
@@ -16,22 +15,20 @@ use crate::{SharedZone, Zone};
 /// The most octets of one zone file, those that it includes not counted.
 pub const ZONE_FILE_OCTETS_MAX: u64 = 8 << 30;
 
-/// What tells a changed file from an unchanged one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp {
+/// A file that was read, and what it was like.
+#[derive(Clone, Debug)]
+struct Read {
     path: PathBuf,
-    modified: Option<SystemTime>,
-    octets: u64,
+    stamp: Stamp,
 }
 
-impl Stamp {
+impl Read {
     fn of(path: &Path) -> Option<Self> {
-        let found = std::fs::metadata(path).ok()?;
-        Some(Self { path: path.to_owned(), modified: found.modified().ok(), octets: found.len() })
+        Some(Self { path: path.to_owned(), stamp: Stamp::of(path)? })
     }
 
     fn is_current(&self) -> bool {
-        Self::of(&self.path).as_ref() == Some(self)
+        Stamp::of(&self.path) == Some(self.stamp)
     }
 }
 
@@ -60,7 +57,7 @@ pub(super) struct Source {
 #[derive(Clone, Debug, Default)]
 struct Seen {
     /// The files that were read, whether they made a zone or not.
-    stamps: Vec<Stamp>,
+    reads: Vec<Read>,
     /// Whether they did.
     was_zone: bool,
 }
@@ -103,12 +100,12 @@ impl Source {
     /// Reads the file if it, or one that it includes, changed since the last look. `then` is called before anybody else can look.
     pub(super) fn look<T>(&self, then: impl FnOnce(Looked) -> T) -> T {
         let mut seen = self.seen();
-        if !seen.stamps.is_empty() && seen.stamps.iter().all(Stamp::is_current) {
+        if !seen.reads.is_empty() && seen.reads.iter().all(Read::is_current) {
             return then(Looked::Same);
         }
         let stamps = Watching::default();
         // Looked at first, so that a change while it is read is seen next time.
-        let own = Stamp::of(&self.path);
+        let own = Read::of(&self.path);
         let octets = match read_file(&self.path) {
             Ok(octets) => octets,
             Err(error) => {
@@ -117,7 +114,7 @@ impl Source {
             }
         };
         let loaded = load(&octets, &self.path.to_string_lossy(), &self.name, &stamps);
-        *seen = Seen { stamps: own.into_iter().chain(stamps.0.into_inner()).collect(), was_zone: loaded.is_ok() };
+        *seen = Seen { reads: own.into_iter().chain(stamps.0.into_inner()).collect(), was_zone: loaded.is_ok() };
         then(loaded.map_or_else(Looked::Broken, Looked::Zone))
     }
 }
@@ -195,31 +192,18 @@ impl ZoneFile {
     }
 }
 
-/// Reads a regular file; opening a pipe would wait for whoever writes to it.
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let found = std::fs::metadata(path)?;
-    if found.is_dir() {
-        return Err(io::Error::from(io::ErrorKind::IsADirectory));
-    }
-    if !found.is_file() && path != Path::new("/dev/null") {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let mut octets = Vec::with_capacity(usize::try_from(found.len().min(ZONE_FILE_OCTETS_MAX)).unwrap_or(0));
-    File::open(path)?.take(ZONE_FILE_OCTETS_MAX + 1).read_to_end(&mut octets)?;
-    if octets.len() as u64 > ZONE_FILE_OCTETS_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "file too large"));
-    }
-    Ok(octets)
+    catena_files::read(path, ZONE_FILE_OCTETS_MAX).map(|(octets, _)| octets)
 }
 
 /// Finds included files on the disk and remembers which they were.
 #[derive(Default)]
-struct Watching(RefCell<Vec<Stamp>>);
+struct Watching(RefCell<Vec<Read>>);
 
 impl Include for Watching {
     fn read(&self, path: &str, from: &str) -> Result<Included, String> {
         let whole = Path::new(from).parent().unwrap_or(Path::new("")).join(path);
-        self.0.borrow_mut().extend(Stamp::of(&whole));
+        self.0.borrow_mut().extend(Read::of(&whole));
         let file = whole.to_string_lossy().into_owned();
         match read_file(&whole) {
             Ok(octets) => Ok(Included { file, octets }),

@@ -75,3 +75,28 @@ fn with_reload_zero_a_file_is_read_once() {
     kit.wait(Duration::from_millis(100));
     assert_eq!((rcode(&kit, "one.test A"), rcode(&kit, "two.test A")), ("NXDOMAIN".into(), "NOERROR".into()));
 }
+
+#[test]
+fn a_reload_of_the_corefile_reads_what_changed_and_nothing_else() {
+    let place = Place::of(&[("ads", "one.test\n"), ("more", "three.test\n")]);
+    let successor = |before: &Kit, body: &str| {
+        let mut recipe = place.recipe(&format!("blocklist {{\n{body}\n}}"));
+        recipe.predecessor = Some(std::sync::Arc::clone(before.instance()));
+        recipe.build().map_err(|errors| errors[0].0.one_line())
+    };
+    let blocked = |kit: &Kit, names: [&str; 3]| names.map(|name| rcode(kit, &format!("{name}.test A")) == "NXDOMAIN");
+    let before = place.kit("list DIR/ads\n list DIR/more");
+    // It looks the same from outside.
+    let modified = std::fs::metadata(place.path("ads")).unwrap().modified().unwrap();
+    place.write("ads", "two.test\n");
+    std::fs::File::options().write(true).open(place.path("ads")).unwrap().set_modified(modified).unwrap();
+    place.write("more", "three.test\nfour.test\n");
+    let after = successor(&before, "list DIR/more as new\n list DIR/ads\n reload 1h").ok().unwrap();
+    assert_eq!(blocked(&after, ["one", "two", "four"]), [true, false, true]);
+    assert_eq!(after.log.take(), ["[INFO] plugin/blocklist: list \"new\": 2 entries"]);
+    std::fs::remove_file(place.path("ads")).unwrap();
+    let last = successor(&after, "list DIR/ads").ok().unwrap();
+    assert_eq!(blocked(&last, ["one", "three", "four"]), [true, false, false], "what is gone stays");
+    place.write("ads", "<html>\n");
+    assert!(successor(&after, "list DIR/ads").is_err() && successor(&last, "list DIR/ads").is_err());
+}
