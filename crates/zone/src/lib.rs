@@ -23,7 +23,8 @@ pub mod zonefile;
 
 pub use catena_core::RecordRef;
 pub use serve::{
-    Checked, LoadError, Look, Looked, UpdatedZone, ZONE_FILE_OCTETS_MAX, ZONES_MAX, ZoneFile, ZoneMap, load, look_up,
+    Checked, LoadError, Look, Looked, Sent, UpdatedZone, ZONE_FILE_OCTETS_MAX, ZONES_MAX, ZoneFile, ZoneMap, load,
+    look_up, pass,
 };
 pub use store::{
     ADDITIONAL_TARGETS_MAX, Asked, BuildError, Builder, CHAIN_MAX, Difference, Found, JOURNAL_DIFFERENCES_MAX,

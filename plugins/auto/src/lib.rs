@@ -11,9 +11,8 @@ use std::sync::Arc;
 
 use catena_core::metrics::CountedZones;
 use catena_core::prelude::*;
-use catena_core::{Outgoing, Question, Transfer};
-use catena_zone::look_up;
-use domain::base::Name;
+use catena_core::{Question, Transfer};
+use catena_zone::{Sent, look_up, pass};
 
 use crate::scan::{Scanner, Watch};
 
@@ -24,7 +23,9 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     let before = cx.left_behind::<Scanner>().collect();
     let scanner = Arc::new(Scanner::new(config::parse(cx)?, before, cx.log()));
     cx.bequeath(Arc::clone(&scanner));
-    cx.offer::<dyn Transfer>(Arc::new(Held(Arc::clone(&scanner))));
+    let sent = Arc::clone(&scanner);
+    let send = move |zone: &[u8], serial| Some(sent.zones.load().get(zone)?.shared().transfer(serial));
+    cx.offer::<dyn Transfer>(Arc::new(Sent(send)));
     cx.offer::<dyn CountedZones>(Arc::new(Held(Arc::clone(&scanner))));
     let notifies = Arc::clone(&scanner);
     cx.on_linked(move |linked| {
@@ -47,38 +48,20 @@ impl Plugin for Auto {
         }
         let zones = self.0.zones.load();
         let Some((_, file)) = zones.find(question) else {
-            // An authoritative server at the end of its chain refuses.
-            return if next.name().is_none() { Reply::status(Rcode::REFUSED) } else { next.run(q).await };
+            return pass(q, next).await;
         };
-        if matches!(q.qtype(), Rtype::AXFR | Rtype::IXFR) {
-            // Who may have the zone is told by `transfer`, which comes before.
-            return Reply::status(Rcode::REFUSED);
-        }
         let looked = look_up(file.shared(), q, false);
         drop(zones);
-        looked.finish(q).await.unwrap_or_default()
+        looked.finish(q, next).await
     }
 }
 
-/// The zones as `transfer` and `prometheus` see them.
+/// The zones as `prometheus` sees them.
 struct Held(Arc<Scanner>);
 
 impl CountedZones for Held {
     fn labels_of_longest(&self, question: &Question) -> Option<usize> {
         self.0.zones.load().find(question).map(|(zone, _)| zone.labels())
-    }
-}
-
-impl Transfer for Held {
-    fn transfer(
-        &self,
-        zone: &Name<[u8]>,
-        serial: Option<u32>,
-        _query: &Query,
-    ) -> Option<Result<Box<dyn Outgoing>, Error>> {
-        let zones = self.0.zones.load();
-        let file = zones.get(zone.as_slice())?;
-        Some(file.shared().transfer(serial).ok_or_else(|| Error::ours("the zone is not loaded yet")))
     }
 }
 

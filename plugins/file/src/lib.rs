@@ -12,10 +12,9 @@ use std::io;
 use std::sync::Arc;
 
 use catena_core::prelude::*;
-use catena_core::{Log, Opcode, Outgoing, Transfer};
+use catena_core::{Log, Opcode, Transfer};
 use catena_gocompat::os::error_text;
-use catena_zone::{Checked, LoadError, Look, ZoneMap, look_up};
-use domain::base::Name;
+use catena_zone::{Checked, LoadError, Look, Sent, ZoneMap, look_up, pass};
 
 use crate::config::{Config, FileZone, told};
 use crate::held::Held;
@@ -35,7 +34,10 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
         zones.insert(held.name().clone(), held.clone());
     }
     let zones = Arc::new(zones);
-    cx.offer::<dyn Transfer>(Arc::new(Sent(Arc::clone(&zones))));
+    let sent = Arc::clone(&zones);
+    cx.offer::<dyn Transfer>(Arc::new(Sent(move |zone: &[u8], serial| {
+        Some(sent.get(zone)?.shared().transfer(serial))
+    })));
     if watch.files().any(|(held, _)| held.updated().is_some()) {
         cx.takes_updates();
     }
@@ -126,42 +128,12 @@ impl Plugin for Files {
             return self.updates.serve(q, held).await;
         }
         let Some((name, held)) = self.zones.find(q.question()) else { return pass(q, next).await };
-        if matches!(q.qtype(), Rtype::AXFR | Rtype::IXFR) {
-            // Who may have the zone is told by `transfer`, which comes before.
-            return Reply::status(Rcode::REFUSED);
-        }
         if q.opcode() == Opcode::NOTIFY {
             self.log.info(format_args!("Dropping notify from {} for {name}", q.client().ip()));
             return Reply::silence();
         }
         let falls_through = self.fall.covers(q.question());
-        match look_up(held.shared(), q, falls_through).finish(q).await {
-            Some(reply) => reply,
-            None => next.run(q).await,
-        }
-    }
-}
-
-/// A name that no zone here holds: an authoritative server at the end of its chain refuses.
-async fn pass(q: &mut Query, next: Next<'_>) -> Reply {
-    if next.name().is_none() {
-        return Reply::status(Rcode::REFUSED);
-    }
-    next.run(q).await
-}
-
-/// The zones as `transfer` sees them.
-struct Sent(Arc<ZoneMap<Held>>);
-
-impl Transfer for Sent {
-    fn transfer(
-        &self,
-        zone: &Name<[u8]>,
-        serial: Option<u32>,
-        _query: &Query,
-    ) -> Option<Result<Box<dyn Outgoing>, Error>> {
-        let held = self.0.get(zone.as_slice())?;
-        Some(held.shared().transfer(serial).ok_or_else(|| Error::ours("the zone is not loaded yet")))
+        look_up(held.shared(), q, falls_through).finish(q, next).await
     }
 }
 

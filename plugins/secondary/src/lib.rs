@@ -11,11 +11,10 @@ mod members;
 use std::sync::Arc;
 
 use catena_core::prelude::*;
-use catena_core::{Linked, Opcode, Outgoing, Service, StartContext, Transfer};
+use catena_core::{Linked, Opcode, Service, StartContext, Transfer};
 use catena_zone::inbound::Primary;
 use catena_zone::tsig::KeyRing;
-use catena_zone::{ZoneMap, look_up};
-use domain::base::Name;
+use catena_zone::{Sent, ZoneMap, look_up, pass};
 
 use crate::config::{Config, Configured};
 use crate::keep::Kept;
@@ -29,7 +28,9 @@ fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     let clock = cx.clock();
     let members = Arc::new(Members::new(ZoneMap::default(), cx.log(), Box::new(move || clock.unix_seconds())));
     cx.bequeath(Arc::clone(&members));
-    cx.offer::<dyn Transfer>(Arc::new(Held(Arc::clone(&members))));
+    let sent = Arc::clone(&members);
+    let send = move |zone: &[u8], serial| Some(sent.zones.load().get(zone)?.shared.transfer(serial));
+    cx.offer::<dyn Transfer>(Arc::new(Sent(send)));
     cx.service(Arc::new(Keeper(Arc::clone(&members))));
     let linked_members = Arc::clone(&members);
     cx.on_linked(move |linked| {
@@ -77,23 +78,15 @@ impl Plugin for Secondary {
     async fn serve(&self, q: &mut Query, next: Next<'_>) -> Reply {
         let zones = self.members.zones.load();
         let Some((_, kept)) = zones.find(q.question()) else {
-            // An authoritative server at the end of its chain refuses.
-            return if next.name().is_none() { Reply::status(Rcode::REFUSED) } else { next.run(q).await };
+            return pass(q, next).await;
         };
-        if matches!(q.qtype(), Rtype::AXFR | Rtype::IXFR) {
-            // Who may have the zone is told by `transfer`, which comes before.
-            return Reply::status(Rcode::REFUSED);
-        }
         if q.opcode() == Opcode::NOTIFY {
             return self.notified(kept, q);
         }
         let falls_through = self.fall.covers(q.question());
         let looked = look_up(&kept.shared, q, falls_through);
         drop(zones);
-        match looked.finish(q).await {
-            Some(reply) => reply,
-            None => next.run(q).await,
-        }
+        looked.finish(q, next).await
     }
 }
 
@@ -123,22 +116,6 @@ impl Service for Keeper {
 
     async fn serving(&self, _cx: &StartContext<'_>) {
         self.0.catch_up();
-    }
-}
-
-/// The zones as `transfer` sees them.
-struct Held(Arc<Members>);
-
-impl Transfer for Held {
-    fn transfer(
-        &self,
-        zone: &Name<[u8]>,
-        serial: Option<u32>,
-        _query: &Query,
-    ) -> Option<Result<Box<dyn Outgoing>, Error>> {
-        let zones = self.0.zones.load();
-        let kept = zones.get(zone.as_slice())?;
-        Some(kept.shared.transfer(serial).ok_or_else(|| Error::ours("the zone is not here, or expired")))
     }
 }
 

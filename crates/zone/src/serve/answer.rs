@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use catena_core::{Answer, Query, Rcode, Reply, Section, flags};
+use catena_core::{Answer, Next, Query, Rcode, Reply, Rtype, Section, flags};
 
 use crate::{Asked, Outcome, SharedZone, Zone, chase_target};
 
@@ -17,27 +17,32 @@ pub enum Looked {
 }
 
 impl Looked {
-    /// The reply, with what is found where the answer leads to; `None` hands the query to the next plugin.
+    /// The reply, with what is found where the answer leads to, or that of the next plugin.
     ///
     /// The target of a CNAME that leaves the zone is looked up in the whole server; the reply has its code then, and behind the CNAMEs what
     /// was found (RFC 6604 section 3).
-    pub async fn finish(self, q: &Query) -> Option<Reply> {
+    pub async fn finish(self, q: &mut Query, next: Next<'_>) -> Reply {
         match self {
-            Self::Done(reply) => Some(reply),
-            Self::Pass => None,
+            Self::Done(reply) => reply,
+            Self::Pass => next.run(q).await,
             Self::Chase(zone, mut answer) => {
                 chase(&zone, q, &mut answer).await;
-                Some(answer.into())
+                answer.into()
             }
         }
     }
 }
 
 /// Looks the question up in the version of the zone that is served now: SERVFAIL if there is none. It is passed on only if `falls_through`.
+/// Transfers are refused: who may have the zone is told by `transfer`, which comes before.
+///
 /// The version is borrowed and not counted, so that workers do not write to the same place for every query.
 ///
 /// CoreDNS: plugin/file. Passed on are names that do not exist and empty non-terminals, not types that are not there.
 pub fn look_up(zone: &SharedZone, q: &mut Query, falls_through: bool) -> Looked {
+    if matches!(q.qtype(), Rtype::AXFR | Rtype::IXFR) {
+        return Looked::Done(Reply::status(Rcode::REFUSED));
+    }
     let snapshot = zone.load();
     let Some(zone) = snapshot.serving() else { return Looked::Done(Reply::status(Rcode::SERVFAIL)) };
     let mut answer = Answer::to(q).authoritative();
