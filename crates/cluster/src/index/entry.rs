@@ -358,12 +358,17 @@ impl Entry {
     }
 
     pub(super) fn is_named(&self, namespace: &[u8], name: &[u8]) -> bool {
-        self.namespace.as_bytes().eq_ignore_ascii_case(namespace) && self.name.as_bytes().eq_ignore_ascii_case(name)
+        is_same(self.namespace.as_bytes(), namespace) && is_same(self.name.as_bytes(), name)
     }
 
     pub(super) fn slice(&self, name: &str) -> Option<&Arc<Slice>> {
         self.slices.iter().find(|slice| &*slice.name == name)
     }
+}
+
+/// Whether two labels are the same but for the case, which mostly is the same too.
+pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one == other || one.eq_ignore_ascii_case(other)
 }
 
 /// A live pod: only what maps an address to it. Its name tells it from others when it goes.

@@ -16,7 +16,7 @@ mod table;
 mod tests;
 mod write;
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -34,7 +34,7 @@ use table::{AddressMap, BusyTable, Table, spread};
 const NAMES_MIN: usize = 1024;
 
 /// The longest namespace or Service name that DNS can ask for.
-const KEY_MAX: usize = 2 * LABEL_MAX + 1;
+const KEY_MAX: usize = 2 * LABEL_MAX;
 
 /// What to keep beyond the addresses, hosts and ports of every endpoint.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -293,14 +293,26 @@ impl Index {
         if namespace.len() > LABEL_MAX || name.len() > LABEL_MAX {
             return None;
         }
-        let mut text = [0_u8; KEY_MAX];
-        let (left, rest) = text.split_at_mut(namespace.len());
-        left.copy_from_slice(namespace);
-        // The first octet of the rest stays 0 and parts the names.
-        rest[1..=name.len()].copy_from_slice(name);
-        let text = &mut text[..namespace.len() + 1 + name.len()];
-        text.make_ascii_lowercase();
-        Some((self.seed.hash_one(&*text) >> 32) as u32)
+        let has_capitals = |octets: &[u8]| octets.iter().fold(false, |found, octet| found | octet.is_ascii_uppercase());
+        if has_capitals(namespace) || has_capitals(name) {
+            let mut text = [0_u8; KEY_MAX];
+            let (left, rest) = text.split_at_mut(namespace.len());
+            left.copy_from_slice(namespace);
+            rest[..name.len()].copy_from_slice(name);
+            text.make_ascii_lowercase();
+            let (left, rest) = text.split_at(namespace.len());
+            return Some(self.key_of_lower(left, &rest[..name.len()]));
+        }
+        Some(self.key_of_lower(namespace, name))
+    }
+
+    fn key_of_lower(&self, namespace: &[u8], name: &[u8]) -> u32 {
+        let mut hasher = self.seed.build_hasher();
+        hasher.write(namespace);
+        // What parts the names.
+        hasher.write_u8(0);
+        hasher.write(name);
+        (hasher.finish() >> 32) as u32
     }
 
     fn pod_key(&self, address: IpAddr) -> u32 {

@@ -25,7 +25,7 @@ pub(super) struct Marked {
 
 impl Marked {
     pub(super) fn is_named(&self, name: &[u8]) -> bool {
-        self.name.as_bytes().eq_ignore_ascii_case(name)
+        super::entry::is_same(self.name.as_bytes(), name)
     }
 }
 
