@@ -58,6 +58,7 @@ impl Driver {
     }
 
     fn send(&mut self, state: &mut State, at: usize, cx: &mut Context<'_>) {
+        state.sort_outbox(at);
         loop {
             let Some((socket, messages)) = state.outbox(at) else { return };
             // Not asking the runtime first: a fresh socket is writable before the runtime knows.

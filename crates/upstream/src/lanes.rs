@@ -4,6 +4,7 @@
 //! A query is put on its way with [`Lanes::launch`]; the socket's batch is sent, and replies are read, by the [`Driver`](crate::driver).
 //! A reply belongs to the query with its id and its question; others are passed over.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::hash::{BuildHasher as _, Hash};
@@ -245,6 +246,16 @@ impl State {
         match at.checked_sub(LANES_MAX) {
             None => self.open[at].as_mut(),
             Some(at) => self.draining.get_mut(at),
+        }
+    }
+
+    /// Puts the longest of the queries that are not sent yet first: those of one length leave in one piece.
+    pub(crate) fn sort_outbox(&mut self, at: usize) {
+        let Some(lane) = self.lane(at).filter(|lane| lane.outbox.len() > 1) else { return };
+        let mut outbox = std::mem::take(&mut lane.outbox);
+        outbox.sort_unstable_by_key(|place| Reverse(self.flights[*place].message.len()));
+        if let Some(lane) = self.lane(at) {
+            lane.outbox = outbox;
         }
     }
 
