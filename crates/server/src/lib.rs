@@ -2,7 +2,7 @@
 //!
 //! [`bind`] opens the sockets of an address, at least one UDP and one TCP socket for each worker. [`Workers`] are threads, each with a runtime
 //! of its own, that read these sockets: a batch of datagrams, or the frames of a connection. Every query is polled once in place;
-//! only one that has to wait becomes a task. [`Workers::adopt`] gives all workers a new [`Generation`] between two batches, so
+//! one that has to wait is polled again when it is woken, with all others of its socket that were. [`Workers::adopt`] gives all workers a new [`Generation`] between two batches, so
 //! nothing is lost when the configuration changes.
 
 mod bind;
