@@ -286,15 +286,15 @@ pub struct Outgoing {
 pub struct Sender {
     parts: Box<Headers>,
     is_ipv6: bool,
-    /// The system does not take messages in one piece.
-    is_plain: bool,
+    /// Whether the system takes messages in one piece, if that is known.
+    takes_segments: Option<bool>,
 }
 
 impl Sender {
     /// `is_ipv6`: the socket's family; IPv4 addresses are mapped for it.
     #[must_use]
     pub fn new(is_ipv6: bool) -> Self {
-        Self { parts: Headers::new(), is_ipv6, is_plain: false }
+        Self { parts: Headers::new(), is_ipv6, takes_segments: None }
     }
 
     /// Sends the first of the datagrams, [`BATCH_MAX`] at most, without waiting; returns how many went out.
@@ -364,7 +364,7 @@ impl Sender {
         socket: BorrowedFd<'_>,
         messages: impl Iterator<Item = &'a [u8]> + Clone,
     ) -> io::Result<usize> {
-        if self.is_plain {
+        if !*self.takes_segments.get_or_insert_with(|| takes_segments(socket)) {
             return self.send_connected(socket, messages);
         }
         let (headers, has_segments) = self.prepare_segments(messages.clone());
@@ -373,12 +373,11 @@ impl Sender {
         // points at octets that are borrowed for 'a, which outlives the call.
         match unsafe { self.send_prepared(socket, headers) } {
             Ok(sent) => Ok(self.parts.headers.iter().take(sent).map(|header| header.msg_hdr.msg_iovlen as usize).sum()),
-            // No device or path for it: EIO without checksums by the device (udp(7)), EINVAL and ENOPROTOOPT where the kernel is old.
+            // Not on this device or path: EIO where the device makes no checksums (udp(7)), EMSGSIZE where the path is too narrow.
             Err(error)
-                if has_segments
-                    && matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::ENOPROTOOPT)) =>
+                if has_segments && matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE)) =>
             {
-                self.is_plain = true;
+                self.takes_segments = Some(false);
                 self.send_connected(socket, messages)
             }
             Err(error) => Err(error),
@@ -438,6 +437,18 @@ impl Sender {
         };
         usize::try_from(sent).map_err(|_| io::Error::last_os_error())
     }
+}
+
+/// Whether the system knows how to take messages in one piece; one that does not would send them as one datagram.
+fn takes_segments(socket: BorrowedFd<'_>) -> bool {
+    let mut size: libc::c_int = 0;
+    let mut len = mem::size_of_val(&size) as libc::socklen_t;
+    // SAFETY: the descriptor is open as long as the borrow lasts; the option's value is an int that lives through the call, as does its
+    // length, which is given.
+    let done = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, (&raw mut size).cast(), &raw mut len)
+    };
+    done == 0
 }
 
 /// Writes a socket address and returns its length.
