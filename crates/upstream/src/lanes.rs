@@ -336,11 +336,12 @@ impl State {
         woken.extend(self.settle(place, landing));
     }
 
-    /// Gives up a socket on which somebody guesses ids.
+    /// Gives up a socket on which somebody guesses ids: first no more queries go there, then those in flight fail.
     pub(crate) fn check_strays(&mut self, at: usize, woken: &mut Vec<Waker>) {
         let Some(lane) = self.lane(at) else { return };
-        if lane.strays > SKIPPED_MAX + lane.given_up {
-            lane.is_spent = true;
+        let strays = lane.strays.saturating_sub(lane.given_up);
+        lane.is_spent |= strays > SKIPPED_MAX / 2;
+        if strays > SKIPPED_MAX {
             self.fail(at, Landing::Strays, woken);
         }
     }

@@ -227,28 +227,32 @@ async fn nobody_there_is_told_to_all_who_wait() {
 const REFUSED: i32 = 111;
 
 #[tokio::test]
-async fn so_many_strays_are_passed_over_and_one_more_ends_the_socket() {
+async fn half_of_so_many_strays_end_the_use_of_a_socket_and_all_and_one_its_queries() {
     let world = World::driven(PATIENCE).await;
     let mut query = world.ask_now(1);
     let (right, from) = world.asked().await;
     let mut wrong = right.clone();
     wrong[0] ^= 1;
+    let spent = || world.lanes.lock().open.iter().flatten().filter(|lane| lane.is_spent).count();
     for count in 1..=SKIPPED_MAX {
         world.reply(&wrong, from).await;
         if count % 50 == 0 {
             // A socket holds only so many.
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        if count == SKIPPED_MAX / 2 {
+            assert!(tokio::time::timeout(Duration::from_millis(20), &mut query).await.is_err());
+            assert_eq!(spent(), 0);
+        }
     }
     assert!(tokio::time::timeout(Duration::from_millis(50), &mut query).await.is_err());
+    assert_eq!(spent(), 1);
     world.reply(&wrong, from).await;
     assert_eq!(landed(&mut query).await, Landing::Strays);
-    let spent = |lane: &&Lane| lane.is_spent;
-    assert_eq!(world.lanes.lock().open.iter().flatten().filter(spent).count(), 1);
     for number in 2..200 {
         drop(world.ask(number, Duration::ZERO));
     }
-    assert_eq!(world.lanes.lock().open.iter().flatten().filter(spent).count(), 0);
+    assert_eq!(spent(), 0);
 }
 
 #[tokio::test]
