@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use catena_core::corefile::{SourceMap, Transport};
 use catena_core::{BuildContext, Clock, Diagnostic, Draft, Interfaces, Log, Metrics, NoLog, PluginList};
-use catena_runtime::{Disk, SystemClock, Text, examine};
+use catena_runtime::{Disk, SystemClock, Text, examine, tell_of_unset_variables};
 
 use crate::PRODUCT;
 
@@ -37,7 +37,10 @@ pub fn check(text: &Text, plugins: &PluginList, elsewhere: &[&str], default_port
     let found = examine(text, plugins, elsewhere, &context, None);
     let errors = match found.draft {
         Ok(draft) => match unspoken(&draft) {
-            errors if errors.is_empty() => resolve(draft).err().into_iter().collect(),
+            errors if errors.is_empty() => {
+                let error = resolve(draft).err();
+                error.map(|error| tell_of_unset_variables(error, &found.sources)).into_iter().collect()
+            }
             errors => errors,
         },
         Err(errors) => errors,
@@ -87,7 +90,7 @@ fn resolve(draft: Draft) -> Result<(), Diagnostic> {
         .flat_map(|block| &block.settings.bind)
         .flat_map(|spec| spec.hosts.iter().chain(&spec.except))
         .map(|(word, _)| word.clone())
-        .filter(|word| word.parse::<IpAddr>().is_err())
+        .filter(|word| !word.is_empty() && word.parse::<IpAddr>().is_err())
         .collect();
     draft.resolve(&Imagined(words)).map(drop)
 }
@@ -164,6 +167,15 @@ mod tests {
         ] {
             assert!(report.text.contains(part), "{part} is not in\n{}", report.text);
         }
+    }
+
+    #[test]
+    fn an_address_to_bind_that_is_empty_is_no_interface() {
+        let report = checked(". {\n bind {$CATENA_NO_SUCH}\n whoami\n}");
+        assert!(!report.is_good);
+        assert!(report.text.contains("not a valid IP address or interface name: \"\""), "{}", report.text);
+        assert!(report.text.contains("the environment variable CATENA_NO_SUCH is not set"), "{}", report.text);
+        assert!(checked(". {\n bind nosuch0\n whoami\n}").is_good);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub use catena_server::{Parallelism, available_workers, install_panic_hook};
 #[cfg(feature = "kubernetes")]
 pub use configmap::{Address, ConfigMapSource, START_MAX};
 pub use live::{LiveContext, LiveSource};
-pub use load::{Examined, Failure, Loaded, examine, hash, load};
+pub use load::{Examined, Failure, Loaded, examine, hash, load, tell_of_unset_variables};
 pub use process::{EXIT_ENDED, EXIT_FATAL, EXIT_FORCED, ProcessExit, ProcessOptions, complain, run};
 pub use server::{DRAIN_LIMIT, Facts, Options, Server};
 pub use sink::{BUFFER_OCTETS_MAX, FLUSH_LIMIT, Format, Output, go_date};

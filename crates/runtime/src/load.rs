@@ -200,9 +200,8 @@ pub fn examine(
     };
     warnings.extend(draft.iter().flat_map(|draft| plain_tls(draft, &parsed.corefile)));
     let sources = parsed.sources;
-    let draft = draft.map_err(|errors| {
-        errors.into_iter().map(|error| tell_of_unset_variables(error, &sources, &environment)).collect()
-    });
+    let draft =
+        draft.map_err(|errors| errors.into_iter().map(|error| tell_of_unset_variables(error, &sources)).collect());
     Examined { draft, warnings, sources, corefile: parsed.corefile }
 }
 
@@ -224,9 +223,10 @@ fn plain_tls(draft: &Draft, corefile: &Corefile) -> Vec<Diagnostic> {
 }
 
 /// Names the variables on the line of an error that are not set: their words are empty, and the error may be about that.
-fn tell_of_unset_variables(error: Diagnostic, sources: &SourceMap, env: &dyn Fn(&str) -> Option<String>) -> Diagnostic {
+#[must_use]
+pub fn tell_of_unset_variables(error: Diagnostic, sources: &SourceMap) -> Diagnostic {
     let line = error.span.map_or("", |span| sources.line_text(span));
-    let unset = unset_variables(line, env).into_iter();
+    let unset = unset_variables(line, &environment).into_iter();
     unset.fold(error, |error, name| error.with_note(format!("the environment variable {name} is not set")))
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, Notify};
 use crate::go_error;
 use crate::http::{Prepared, SideHttp};
 use crate::live::LiveContext;
-use crate::load::{Failure, Loaded, load};
+use crate::load::{Failure, Loaded, load, tell_of_unset_variables};
 use crate::services::{Services, Surroundings};
 use crate::source::{Source, Text};
 use crate::tasks::Tasks;
@@ -334,7 +334,7 @@ async fn make_ready(
     for warning in warnings {
         options.log.warning(warning);
     }
-    let fault = |diagnostic: Diagnostic| Failure::of(std::slice::from_ref(&diagnostic), &sources);
+    let fault = |diagnostic: Diagnostic| Failure::of(&[tell_of_unset_variables(diagnostic, &sources)], &sources);
     let instance = Arc::new(draft.resolve(&*options.interfaces).map_err(fault)?);
     if !listens(&instance) && before.is_some_and(|running| listens(&running.instance)) {
         // Who starts so ends at once; who answers goes on.
