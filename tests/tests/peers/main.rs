@@ -13,6 +13,7 @@ mod catalog;
 mod from_them;
 mod kill;
 mod large;
+mod reload;
 mod scripted;
 mod support;
 mod to_them;
