@@ -19,6 +19,8 @@ use tempfile::TempDir;
 const TIME_MAX: Duration = Duration::from_secs(20);
 /// The rounds of each test if nobody says another number.
 const ROUNDS: u64 = 25;
+/// How long after the beginning of a file a kill may come, microseconds.
+const WRITING_MICROS: u64 = 4000;
 /// How long a start may take to its end.
 const START_MAX: Duration = Duration::from_secs(30);
 
@@ -26,8 +28,8 @@ const START_MAX: Duration = Duration::from_secs(30);
 struct Victim {
     folder: TempDir,
     binary: PathBuf,
-    /// How long it takes from its start until it writes something, and until everything is done.
-    busy: (Duration, Duration),
+    /// How long it takes from its start until everything is done.
+    busy: Duration,
     random: u64,
 }
 
@@ -44,7 +46,7 @@ impl Victim {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let binary = Binary::find(workspace).unwrap().path;
         let random = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
-        Self { folder, binary, busy: (Duration::ZERO, Duration::ZERO), random }
+        Self { folder, binary, busy: Duration::ZERO, random }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -66,16 +68,24 @@ impl Victim {
             .unwrap()
     }
 
-    /// Starts it and kills it at a random moment: mostly while it works, sometimes a little before or after.
-    fn kill_anywhere(&mut self) {
+    /// Starts it and kills it: every other time at a random moment before it is through or soon after, every other time when it is just writing
+    /// a file, or a few milliseconds later.
+    fn kill_anywhere(&mut self, round: u64) {
         // xorshift64
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        let (from, to) = (self.busy.0 * 4 / 5, self.busy.1 * 6 / 5);
-        let span = to.saturating_sub(from).as_micros() as u64;
         let mut server = self.spawn();
-        std::thread::sleep(from + Duration::from_micros(self.random % span.max(1)));
+        if round.is_multiple_of(2) {
+            let span = self.busy.as_micros() as u64 * 11 / 10;
+            std::thread::sleep(Duration::from_micros(self.random % span.max(1)));
+        } else {
+            let begun = Instant::now();
+            while self.unfinished() == 0 && begun.elapsed() < self.busy * 2 {
+                std::hint::spin_loop();
+            }
+            std::thread::sleep(Duration::from_micros(self.random % WRITING_MICROS));
+        }
         server.kill().unwrap();
         server.wait().unwrap();
     }
@@ -83,17 +93,13 @@ impl Victim {
     /// Starts it and waits for at least so long, and until it has done everything.
     fn run_whole(&mut self, least: Duration, is_done: impl Fn(&Self) -> bool) {
         let mut server = self.spawn();
-        let (begun, before) = (Instant::now(), self.names());
-        let mut first = None;
+        let begun = Instant::now();
         while begun.elapsed() < least || !is_done(self) {
             assert!(begun.elapsed() < START_MAX, "it does not come to an end");
-            if first.is_none() && self.names() != before {
-                first = Some(begun.elapsed());
-            }
             std::thread::sleep(Duration::from_millis(1));
         }
         if least.is_zero() {
-            self.busy = (first.unwrap_or(self.busy.0), begun.elapsed());
+            self.busy = begun.elapsed();
         }
         server.kill().unwrap();
         server.wait().unwrap();
@@ -163,7 +169,7 @@ fn a_server_killed_while_it_signs_leaves_the_old_zone_or_the_new_one() {
         // It is newer than the signed one, however coarse the clock of the file system is.
         let later = SystemTime::now() + Duration::from_secs(1);
         std::fs::File::open(victim.file("db")).unwrap().set_modified(later).unwrap();
-        victim.kill_anywhere();
+        victim.kill_anywhere(round);
         let is_new = has(&victim, version);
         assert!(is_new || has(&victim, version - 1), "round {round}: neither the old zone nor the new one");
         assert!(victim.verify("-z"));
@@ -244,15 +250,15 @@ fn a_server_killed_while_it_replaces_keys_goes_on_where_it_was() {
     model.run_whole(Duration::ZERO, is_settled);
     victim.busy = model.busy;
     let (mut seen, mut stages, mut left, mut half) = (BTreeSet::new(), BTreeSet::new(), 0, 0);
-    let count = rounds(|_| {
-        victim.kill_anywhere();
+    let count = rounds(|round| {
+        victim.kill_anywhere(round);
         check_keys(&victim);
         if victim.verify("-x") {
             half += u64::from(!is_settled(&victim));
         }
         left += victim.unfinished();
         // What there is to do is not seen from outside, so it gets twice its time.
-        victim.run_whole(2 * model.busy.1, is_settled);
+        victim.run_whole(2 * model.busy, is_settled);
         check_keys(&victim);
         assert!(victim.verify("-x"));
         for (name, stage) in state(&victim).unwrap() {
