@@ -122,7 +122,7 @@ impl Tags {
     fn set(&self, way: usize, tag: u16) {
         let (word, shift) = (&self.0[way / LANES], way % LANES * LANE_BITS);
         let others = word.load(Ordering::Relaxed) & !(u64::from(u16::MAX) << shift);
-        word.store(others | u64::from(tag) << shift, Ordering::Release);
+        word.store(others | (u64::from(tag) << shift), Ordering::Release);
     }
 }
 
@@ -130,9 +130,9 @@ impl Tags {
 fn lanes_with(word: u64, tag: u16) -> u64 {
     const ONES: u64 = 0x0001_0001_0001_0001;
     const LOW: u64 = 0x7fff_7fff_7fff_7fff;
-    let different = word ^ u64::from(tag) * ONES;
+    let different = word ^ (u64::from(tag) * ONES);
     // The sum has a lane's highest bit if one of its lower ones is set; no lane's sum reaches the next one.
-    !((different & LOW) + LOW | different | LOW)
+    !(((different & LOW) + LOW) | different | LOW)
 }
 
 fn tag_of(hash: u64) -> u16 {
