@@ -97,6 +97,9 @@ fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
+/// The cache has room for all names: with the usual 9,984 a few of 10,000 would be asked for again and again.
+const CACHE_ENTRIES: usize = 20_000;
+
 fn corefile(setting: &Setting, work: Work) -> Option<(String, Vec<String>)> {
     let Setting { port, upstream, api, zone_file, .. } = setting;
     let zone_file = zone_file.display();
@@ -109,11 +112,10 @@ fn corefile(setting: &Setting, work: Work) -> Option<(String, Vec<String>)> {
     };
     let plugins = match work {
         Work::Cache => {
-            let entries =
-                setting.cache_entries.map_or_else(String::new, |count| format!(" {{\n  success {count}\n }}"));
-            format!("cache 3600{entries}\n forward . 127.0.0.1:{upstream}")
+            let entries = setting.cache_entries.unwrap_or(CACHE_ENTRIES);
+            format!("cache 3600 {{\n  success {entries}\n }}\n forward . 127.0.0.1:{upstream}")
         }
-        Work::Kubeadm => kubeadm(""),
+        Work::Kubeadm => kubeadm(&format!(" {{\n  success {CACHE_ENTRIES}\n }}")),
         Work::Cluster => kubeadm(" {\n  disable success cluster.local\n  disable denial cluster.local\n }"),
         Work::Zone => format!("file {zone_file} example.test"),
         Work::Services => format!("errors\n kubernetes cluster.local {{\n  endpoint http://{api}\n }}"),

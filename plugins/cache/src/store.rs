@@ -1,10 +1,10 @@
 //! A store of fixed size that readers never wait for.
 //!
-//! An item lives in one of the ways of the two sets that its hash names, the emptier one: so the store is nearly full before anything has
-//! to go. Readers scan the sets' tags and load an item only where the tag fits, from a snapshot cell; they take no lock. Writers of one set
-//! wait for each other. If both sets are full, the first one gives up the way whose turn it is.
+//! An item lives in one of the ways of the two sets that its hash names, in the emptier one once the first is half full: so the store is
+//! nearly full before anything has to go, and a look-up needs one set until then. Readers scan the sets' tags and load an item only where
+//! the tag fits, from a snapshot cell; they take no lock. Writers of one set wait for each other. If both sets are full, the first one gives up the way whose turn it is.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwapOption, Guard};
@@ -19,6 +19,8 @@ const SHARDS: usize = 256;
 const PER_SHARD_MIN: usize = 4;
 /// The places in a set; their tags fill a cache line.
 const WAYS: usize = 32;
+/// As long as its first set has so many free places an item goes there.
+const FIRST_FREE_MIN: usize = WAYS / 2;
 /// The tags in a word, which are compared at once.
 const LANES: usize = 4;
 const LANE_BITS: usize = 16;
@@ -48,6 +50,8 @@ pub(crate) struct Store<T = Item> {
 struct Set<T> {
     tags: Tags,
     items: [ArcSwapOption<T>; WAYS],
+    /// An item for which it is the first set is, or was, in its second.
+    has_spilled: AtomicBool,
     /// The way to give up next; whoever writes holds the lock.
     turn: Mutex<usize>,
 }
@@ -57,6 +61,7 @@ impl<T: Stored> Set<T> {
         Box::new(Self {
             tags: Tags::default(),
             items: std::array::from_fn(|_| ArcSwapOption::empty()),
+            has_spilled: AtomicBool::new(false),
             turn: Mutex::new(0),
         })
     }
@@ -78,12 +83,12 @@ impl<T: Stored> Set<T> {
         self.find(hash).map(|(way, _)| way)
     }
 
-    fn free_way(&self) -> Option<usize> {
-        self.tags.ways_of(FREE).next()
-    }
-
     fn free_ways(&self) -> usize {
         self.tags.ways_of(FREE).count()
+    }
+
+    fn free_way(&self) -> Option<usize> {
+        self.tags.ways_of(FREE).next()
     }
 
     /// For whoever holds the lock.
@@ -167,8 +172,10 @@ impl<T: Stored> Store<T> {
 
     /// The item with this hash. Takes no lock and allocates nothing.
     pub(crate) fn get(&self, hash: u64) -> Held<T> {
-        let found = self.indexes_of(hash).into_iter().find_map(|index| self.sets[index].get()?.find(hash));
-        found.map_or_else(nothing, |(_, held)| held)
+        let [first, second] = self.indexes_of(hash);
+        let Some(first) = self.sets[first].get() else { return nothing() };
+        let spilled = || self.sets[second].get().filter(|_| first.has_spilled.load(Ordering::Acquire))?.find(hash);
+        first.find(hash).or_else(spilled).map_or_else(nothing, |(_, held)| held)
     }
 
     /// The sets of a hash, locked in the order of their indexes, so that two writers cannot wait for each other. The first one is that of
@@ -210,10 +217,8 @@ impl<T: Stored> Store<T> {
             }
         }
         let Some(item) = make(None) else { return false };
-        if let Some(locked) = sets.iter().flatten().max_by_key(|locked| locked.set.free_ways())
-            && let Some(way) = locked.set.free_way()
-        {
-            locked.set.put(way, item);
+        if let Some((set, way)) = free_way_of(&sets) {
+            set.put(way, item);
             self.len.fetch_add(1, Ordering::Relaxed);
             return false;
         }
@@ -241,6 +246,21 @@ impl<T: Stored> Store<T> {
         }
         removed
     }
+}
+
+/// Where a new item goes, if there is room in one of its sets.
+fn free_way_of<'a, T: Stored>([first, second]: &[Option<Locked<'a, T>>; 2]) -> Option<(&'a Set<T>, usize)> {
+    let first = first.as_ref()?.set;
+    let free = first.free_ways();
+    if free < FIRST_FREE_MIN
+        && let Some(Locked { set: second, .. }) = second
+        && second.free_ways() > free
+    {
+        // Said before the item is there, so that nobody who could find it does not look.
+        first.has_spilled.store(true, Ordering::Release);
+        return Some((second, second.free_way()?));
+    }
+    Some((first, first.free_way()?))
 }
 
 /// A set that is being written.
