@@ -54,7 +54,7 @@ impl Primary {
     }
 }
 
-/// Answers one question with one message; `None` if there is none.
+/// Answers one question with one message; `None` if there is no question.
 fn serve(mut stream: TcpStream, zones: &[(Vec<u8>, SharedZone)], transfers: &AtomicUsize) -> Option<()> {
     let mut len = [0; 2];
     stream.read_exact(&mut len).ok()?;
@@ -63,7 +63,8 @@ fn serve(mut stream: TcpStream, zones: &[(Vec<u8>, SharedZone)], transfers: &Ato
     let end = 12 + query[12..].iter().position(|octet| *octet == 0).unwrap() + 1;
     let mut reply = query[..end + 4].to_vec();
     (reply[2], reply[9]) = (0x84, 0);
-    let (_, zone) = zones.iter().find(|(name, _)| *name == query[12..end]).unwrap();
+    // Of a zone that it does not have it says nothing.
+    let Some((_, zone)) = zones.iter().find(|(name, _)| *name == query[12..end]) else { return Some(()) };
     let mut records = zone.transfer(None).unwrap();
     let mut push = |records: &mut Box<dyn Outgoing>| {
         let Some(record) = records.next() else { return false };
