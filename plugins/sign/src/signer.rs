@@ -95,33 +95,46 @@ impl Signer {
     /// Signs the zone if its keys or its file have changed or, looked at every five hours, its signatures will end.
     pub(crate) fn look(&self) {
         match &self.keys {
-            Keys::Given(keys) => self.look_with(keys),
+            // Signing tells of its errors itself.
+            Keys::Given(keys) if self.look_with(keys).is_err_and(|error| error.is_passing()) => self.look_again(),
+            Keys::Given(_) => {}
             Keys::Kept(kept) => match kept.look(self) {
-                // Signing tells of its errors itself.
-                Ok(()) | Err(KeysError::Work(_)) => {}
-                Err(error) => self.log.warning(format_args!("Error with the keys of zone \"{}\": {error}", self.zone)),
+                Ok(()) => {}
+                Err(KeysError::Work(error)) if !error.is_passing() => {}
+                Err(KeysError::Work(_)) => self.look_again(),
+                Err(error) => {
+                    self.log.warning(format_args!("Error with the keys of zone \"{}\": {error}", self.zone));
+                    self.look_again();
+                }
             },
         }
     }
 
-    fn look_with(&self, keys: &[SigningKey]) {
+    /// Has the signatures looked at the next time, whatever was looked at this time: what stood in the way may be gone then.
+    fn look_again(&self) {
+        if let Some(last) = &mut *self.last.lock().unwrap_or_else(PoisonError::into_inner) {
+            last.at = last.at.wrapping_sub(CHECK_INTERVAL);
+        }
+    }
+
+    fn look_with(&self, keys: &[SigningKey]) -> Result<(), WorkError> {
         let now = self.clock.unix_seconds() as u32;
         let (due, is_first) = self.due(now);
         let plan = self.plan(keys.iter().map(KeyUse::all).collect(), &[Digest::Sha1, Digest::Sha256]);
         let why = match due {
-            Due::Not => return,
+            Due::Not => return Ok(()),
             Due::Sign(why) => Some(why),
             Due::Check => self.why_sign(&plan, now),
         };
         match why {
-            // What went wrong is in the log.
-            Some(why) => _ = self.sign(&plan, now, &why),
+            Some(why) => return self.sign(&plan, now, &why).map(drop),
             None if is_first => self.log.info(format_args!(
                 "Skipping signing zone \"{}\" in {:?}: signatures are valid",
                 self.zone, self.output
             )),
             None => {}
         }
+        Ok(())
     }
 
     /// What is due, and whether it is the first time that this is asked.

@@ -171,6 +171,17 @@ fn a_changed_zone_file_is_signed_again_and_old_signatures_are() {
     assert!(!looked());
     kit.clock.advance(Duration::from_secs(6 * 24 * 3600 - 3 * 3600 + 1));
     assert!(looked(), "more than six days old");
+
+    // A folder in the place of the signed zone.
+    std::fs::remove_file(&output).unwrap();
+    std::fs::create_dir_all(output.join("in the way")).unwrap();
+    std::fs::write(&source, format!("{ZONE}c 60 IN A 192.0.2.1\n")).unwrap();
+    std::fs::File::open(&source).unwrap().set_modified(kit.clock.wall()).unwrap();
+    assert!(!looked());
+    std::fs::remove_dir_all(&output).unwrap();
+    kit.clock.advance(Duration::from_secs(60));
+    assert!(looked(), "what stood in the way is gone");
+    assert!(!looked());
 }
 
 fn fixture() -> String {

@@ -30,6 +30,13 @@ pub(crate) enum WorkError {
     Place(io::Error),
 }
 
+impl WorkError {
+    /// Whether it may be gone without a change of the zone file: a disk that is full, a folder that is not there.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Self::Open { .. } | Self::Place(_))
+    }
+}
+
 /// What was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Signed {
