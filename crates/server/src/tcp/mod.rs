@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -19,6 +20,9 @@ use crate::serve::Route;
 use crate::worker::Worker;
 use connection::Connection;
 
+/// The system's buffer for what a client is to read, octets. The socket takes more when a third of it is free, so a client that reads a few
+/// kilobytes a second is seen to read; unset, the system lets it grow to megabytes.
+const SEND_BUFFER_OCTETS: usize = 128 * 1024;
 /// How long accepting rests when the process has no more descriptors or memory.
 const REST: Duration = Duration::from_millis(50);
 
@@ -126,6 +130,8 @@ impl Tcp {
         let Some(admission) = admission else { return };
         // Replies are small and wanted now; without it they come a little later.
         let _ = stream.set_nodelay(true);
+        // A client that takes little at a time makes the system's own, growing buffer look like one that takes nothing.
+        let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_OCTETS);
         let connection = Connection::new(stream, peer, &self.bound, &self.worker, &self.seat, &route);
         connections.spawn_local(tokio::task::coop::unconstrained(async move {
             let _admitted = admission;
