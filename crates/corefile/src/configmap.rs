@@ -113,9 +113,11 @@ fn parse_extract(yaml: &str, extract: &Extract, options: &ParseOptions<'_>) -> P
 
 /// Lets a word point into the manifest. Its `line` stays that of the Corefile: it tells what is on one line.
 fn relocate(word: &mut Token, extract: &Extract, sources: &SourceMap) {
-    let start = extract.origin.map(word.span.start);
-    let last = extract.origin.map(last_char(&extract.text, word.span));
     let text = sources.text(word.span.file);
+    // Where source and text could not be matched to the end, an offset may fall into a character.
+    let whole = |at: u32| offset(text.floor_char_boundary(at as usize));
+    let start = whole(extract.origin.map(word.span.start));
+    let last = whole(extract.origin.map(last_char(&extract.text, word.span)));
     let last_length = text.get(last as usize..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
     word.span = Span { file: word.span.file, start, end: (last + offset(last_length)).max(start) };
     word.shown_line = sources.line(word.span);

@@ -111,6 +111,11 @@ proptest! {
 }
 
 #[test]
+fn a_manifest_whose_text_does_not_match_its_source_is_parsed_without_harm() {
+    fuzz_one("kind: ConfigMap\ndata:\n  Corefile: \"    \\\r\n    \n    \u{1e7a1}Aimport {{{\"\n".as_bytes());
+}
+
+#[test]
 fn the_fuzz_corpus_is_parsed_without_harm() {
     let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/corefile");
     let mut count = 0;
