@@ -10,7 +10,7 @@ use catena_gocompat::os::error_text;
 use catena_zone::dnssec::{KeyError, Nsec3, PublicKey, SALT_OCTETS_MAX, SigningKey};
 
 use crate::keys::policy::{self, Policy};
-use crate::keys::{Gauges, Kept};
+use crate::keys::{Gauges, Kept, Unheard};
 use crate::signer::{Jitter, Keys, Signer};
 
 /// Where signed zones go if the Corefile does not say.
@@ -68,7 +68,8 @@ pub(crate) fn parse(cx: &mut Setup<'_>) -> Result<Vec<Signer>, Diagnostic> {
                         return Err(words.plain_err(text).at(token));
                     }
                     let gauges = Gauges::new(cx.metrics(), zone);
-                    Keys::Kept(Box::new(Kept::new(path.clone(), zone, block.policy.clone(), gauges)))
+                    let unheard = cx.shared::<Unheard>();
+                    Keys::Kept(Box::new(Kept::new(path.clone(), zone, block.policy.clone(), gauges, unheard)))
                 }
             };
             signers.push(Signer {

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 /// What the names of files begin with that have not come into their place yet. The process id and a random number follow.
 const UNFINISHED: &str = "unfinished-";
+/// A directory with a file of this name takes no others: whoever may write everywhere can test what happens then.
+#[cfg(test)]
+pub(crate) const FULL: &str = "full";
 /// How often a new file is made when somebody cleans up at the same moment.
 const ATTEMPTS_MAX: u32 = 3;
 
@@ -66,6 +69,10 @@ fn is_unfinished(name: &str) -> bool {
 
 /// A new file, locked as long as it is open.
 fn unfinished(directory: &Path, readers: Readers) -> io::Result<(PathBuf, File)> {
+    #[cfg(test)]
+    if directory.join(FULL).exists() {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
     let mode = match readers {
         Readers::Everybody => 0o666,
         Readers::Owner => 0o600,

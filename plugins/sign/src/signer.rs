@@ -8,7 +8,7 @@ use catena_core::{Clock, Log, Zone};
 use catena_zone::dnssec::{Digest, KeyUse, Nsec3, Plan, PublicKey, SigningKey, Validity, date};
 
 use crate::apex::{Apex, Wanted};
-use crate::keys::{Kept, KeysError};
+use crate::keys::Kept;
 use crate::work::{self, Signed, WorkError};
 use crate::{judge, place};
 
@@ -98,15 +98,8 @@ impl Signer {
             // Signing tells of its errors itself.
             Keys::Given(keys) if self.look_with(keys).is_err_and(|error| error.is_passing()) => self.look_again(),
             Keys::Given(_) => {}
-            Keys::Kept(kept) => match kept.look(self) {
-                Ok(()) => {}
-                Err(KeysError::Work(error)) if !error.is_passing() => {}
-                Err(KeysError::Work(_)) => self.look_again(),
-                Err(error) => {
-                    self.log.warning(format_args!("Error with the keys of zone \"{}\": {error}", self.zone));
-                    self.look_again();
-                }
-            },
+            Keys::Kept(kept) if kept.look(self) => self.look_again(),
+            Keys::Kept(_) => {}
         }
     }
 
@@ -204,7 +197,7 @@ impl Signer {
                 self.output,
                 elapsed.as_secs_f64(),
             )),
-            Err(error @ WorkError::Place(_)) => self
+            Err(error @ WorkError::Place { .. }) => self
                 .log
                 .warning(format_args!("Error signing \"{zone}\": failed to move zone file into place: {error}")),
             Err(error) => self.log.warning(format_args!(
@@ -215,6 +208,6 @@ impl Signer {
 }
 
 /// When a file was changed.
-fn modified(path: &Path) -> Option<SystemTime> {
+pub(crate) fn modified(path: &Path) -> Option<SystemTime> {
     std::fs::metadata(path).ok()?.modified().ok()
 }

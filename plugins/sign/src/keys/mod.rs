@@ -15,9 +15,10 @@ pub(crate) mod policy;
 mod rollover;
 mod state;
 mod store;
+mod words;
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use catena_core::{Class, Log, Rtype, Zone};
@@ -30,8 +31,9 @@ use self::rollover::{Rules, algorithm};
 use self::state::{Key, Role, Stage, State};
 pub(crate) use self::store::StoreError;
 use self::store::{Store, Word};
+pub(crate) use self::words::Unheard;
 use crate::apex::Apex;
-use crate::signer::{Due, Signer};
+use crate::signer::{Due, Signer, modified};
 use crate::work::WorkError;
 
 /// How often another key is made if its tag is taken. The tag has 16 bits.
@@ -60,6 +62,17 @@ pub(crate) enum KeysError {
     Work(#[from] WorkError),
 }
 
+impl KeysError {
+    /// What it has in common with others like it, which need not be told too: the names of files may be others at every look.
+    fn kind(&self) -> String {
+        match self {
+            Self::Store(StoreError::Io { error, .. }) => format!("{:?}", error.kind()),
+            Self::Foreign { directory, .. } => format!("keys that are not in {directory:?}"),
+            error => error.to_string(),
+        }
+    }
+}
+
 /// The keys of one zone.
 pub(crate) struct Kept {
     store: Store,
@@ -68,57 +81,123 @@ pub(crate) struct Kept {
     /// What the parent's servers said and the state does not say yet.
     submitted: Mutex<Option<Submitted>>,
     asked: Mutex<Option<Instant>>,
+    /// How the zone was signed, while the state that says so could not be written.
+    unwritten: Mutex<Option<State>>,
+    /// What was told to be wrong the last time.
+    told: Mutex<Option<String>>,
+    unheard: Arc<Unheard>,
 }
 
 impl Kept {
-    pub(crate) fn new(directory: PathBuf, zone: &Zone, policy: Policy, gauges: Gauges) -> Self {
-        let store = Store::new(directory, zone);
-        Self { store, policy, gauges, submitted: Mutex::default(), asked: Mutex::default() }
+    pub(crate) fn new(directory: PathBuf, zone: &Zone, policy: Policy, gauges: Gauges, unheard: Arc<Unheard>) -> Self {
+        Self {
+            store: Store::new(directory, zone),
+            policy,
+            gauges,
+            submitted: Mutex::default(),
+            asked: Mutex::default(),
+            unwritten: Mutex::default(),
+            told: Mutex::default(),
+            unheard,
+        }
     }
 
     fn rules(&self, now: u64) -> Rules<'_> {
         Rules { policy: &self.policy, now }
     }
 
-    /// Does what is due with the keys, and signs the zone if that or anything else asks for it.
-    pub(crate) fn look(&self, signer: &Signer) -> Result<(), KeysError> {
+    /// Does what is due with the keys, and signs the zone if that or anything else asks for it. What stands in the way is told once.
+    /// `true`: the signatures are to be looked at again the next time.
+    pub(crate) fn look(&self, signer: &Signer) -> bool {
+        let mut trouble = None;
+        let (told, is_again) = match self.look_at(signer, &mut trouble) {
+            Ok(()) => (trouble, false),
+            // Signing tells of its errors itself.
+            Err(KeysError::Work(error)) => (trouble, error.is_passing()),
+            Err(error) => (Some(error), true),
+        };
+        self.complain(signer, told.as_ref());
+        is_again
+    }
+
+    /// `trouble` is what keeps the keys as they are while the zone is signed with them.
+    fn look_at(&self, signer: &Signer, trouble: &mut Option<KeysError>) -> Result<(), KeysError> {
         let _lock = self.store.lock()?;
         self.store.clean();
         let now = signer.clock.unix_seconds();
-        let before = self.recover(signer, now)?;
-        let before = self.generate(signer, before, now)?;
-        let mut next = before.clone();
-        let submitted = self.hear(&mut next, now);
-        self.rules(now).advance(&mut next, submitted.as_deref());
+        let found = self.recover(signer, now)?;
+        let (before, next) = match self.prepare(signer, &found, now) {
+            Ok(prepared) => prepared,
+            Err(error) if found.keys.iter().any(|key| key.stage.is_published()) => {
+                *trouble = Some(error);
+                (found.clone(), found)
+            }
+            Err(error) => return Err(error),
+        };
         self.gauges.show(&before, self.rules(now).next_due(&before));
-        let next = self.sign(signer, &before, next, now)?;
+        let next = self.sign(signer, &before, next, now, trouble.is_none())?;
         if next != before {
-            self.store.write_state(&next)?;
+            self.write(&next)?;
             self.tell(signer, &before, &next);
         }
+        if trouble.is_some() {
+            return Ok(());
+        }
         self.forget_words(&before, &next)?;
-        let next = self.sweep(next)?;
+        let next = self.tidy(next)?;
         self.gauges.show(&next, self.rules(now).next_due(&next));
         Ok(())
     }
 
-    /// The state that is on the disk, without what a stopped process was about to do.
-    fn recover(&self, signer: &Signer, now: u64) -> Result<State, KeysError> {
-        let Some(mut state) = self.store.read_state()? else { return self.adopt(signer, now) };
-        let half: Vec<String> = state
-            .keys
-            .iter()
-            .filter(|key| key.stage == Stage::Generated && self.store.read_key(&key.name).is_err())
-            .map(|key| key.name.clone())
-            .collect();
-        if !half.is_empty() {
-            for name in &half {
-                self.store.remove_key(name)?;
-            }
-            state.keys.retain(|key| !half.contains(&key.name));
-            self.store.write_state(&state)?;
+    /// The state of the keys with those that are due made, and as it will be when the stages that are due begin. An error: the state
+    /// cannot be written, so nothing may begin.
+    fn prepare(&self, signer: &Signer, found: &State, now: u64) -> Result<(State, State), KeysError> {
+        let state = self.tidy(found.clone())?;
+        let before = self.generate(signer, state, now)?;
+        let mut next = before.clone();
+        let submitted = self.hear(signer, &mut next, now)?;
+        self.rules(now).advance(&mut next, submitted.as_deref());
+        if next != before {
+            // Whether it can be written is known before the zone says what it then would not.
+            self.store.write_state(&before)?;
         }
-        self.sweep(state)
+        Ok((before, next))
+    }
+
+    /// Writes the state of a zone that is in its place.
+    fn write(&self, next: &State) -> Result<(), KeysError> {
+        let written = self.store.write_state(next);
+        let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+        *unwritten = written.is_err().then(|| next.clone());
+        Ok(written?)
+    }
+
+    /// Tells what stands in the way, once for each kind of it, and when it is gone.
+    fn complain(&self, signer: &Signer, trouble: Option<&KeysError>) {
+        let kind = trouble.map(KeysError::kind);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        match trouble {
+            Some(error) if *told != kind => {
+                signer.log.error(format_args!("Error with the keys of zone \"{}\": {error}", signer.zone));
+            }
+            None if told.is_some() => {
+                signer.log.info(format_args!("What was wrong with the keys of zone \"{}\" is over", signer.zone));
+            }
+            _ => {}
+        }
+        *told = kind;
+    }
+
+    /// The state that is on the disk, and what is known of how the zone was signed since it was written.
+    fn recover(&self, signer: &Signer, now: u64) -> Result<State, KeysError> {
+        let mut state = match self.store.read_state()? {
+            Some(state) => state,
+            None => self.adopt(signer, now)?,
+        };
+        if let Some(known) = &*self.unwritten.lock().unwrap_or_else(PoisonError::into_inner) {
+            state.take_signed(known);
+        }
+        Ok(state)
     }
 
     /// The first state: the keys that are in the directory already have been in use, says who put them there.
@@ -167,10 +246,10 @@ impl Kept {
                     return Err(KeysError::Tags);
                 }
             };
-            signer.log.info(format_args!("Made {} key {name} for zone \"{}\"", role.word(), signer.zone));
             state.keys.push(Key { name: name.clone(), role, stage: Stage::Generated, since: now, rollover: None });
             self.store.write_state(&state)?;
             self.store.write_key(&name, &new)?;
+            signer.log.info(format_args!("Made {} key {name} for zone \"{}\"", role.word(), signer.zone));
         }
         Ok(state)
     }
@@ -181,30 +260,25 @@ impl Kept {
         is_known || state.signers.iter().any(|past| past.tags.contains(&tag)) || self.store.is_taken(name)
     }
 
-    /// What the operator and the parent said: takes wishes for rollovers into the state, and gives the key that the parent has.
-    fn hear(&self, state: &mut State, now: u64) -> Option<String> {
-        for key in state.keys.iter_mut().filter(|key| key.stage == Stage::Active && key.rollover.is_none()) {
-            if self.store.is_said(key, Word::Rollover) {
-                key.rollover = Some(now);
-            }
-        }
-        let ready = state.of(Role::Ksk, Stage::Ready).next()?;
-        let told = self.submitted.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(told) = told.filter(|told| told.name == ready.name) {
-            state.parent_ds_ttl = told.ds_ttl;
-            return Some(told.name);
-        }
-        self.store.is_said(ready, Word::Submitted).then(|| ready.name.clone())
-    }
-
-    /// Signs the zone with the keys as they will be, if it is not signed so. Gives the state to be written.
-    fn sign(&self, signer: &Signer, before: &State, mut next: State, now: u64) -> Result<State, KeysError> {
+    /// Signs the zone with the keys as they will be, if it is not signed so. Gives the state to be written; `is_written` says whether it
+    /// can be.
+    fn sign(
+        &self,
+        signer: &Signer,
+        before: &State,
+        mut next: State,
+        now: u64,
+        is_written: bool,
+    ) -> Result<State, KeysError> {
         let rules = self.rules(now);
         let uses = |state: &State| -> Vec<_> { state.keys.iter().map(|key| rules.use_of(state, key)).collect() };
         let mut why = (uses(before) != uses(&next)).then(|| "its keys go on".to_owned());
-        let due = signer.due(now as u32).0;
-        if before.signed.is_none() {
+        let (due, is_first) = signer.due(now as u32);
+        if is_written && before.signed.is_none() {
             why.get_or_insert_with(|| "its keys are kept here from now on".to_owned());
+        }
+        if is_written && self.is_behind(signer, is_first) {
+            why.get_or_insert_with(|| "the state of its keys was not written the last time".to_owned());
         }
         match due {
             Due::Not if why.is_none() => return Ok(next),
@@ -230,6 +304,13 @@ impl Kept {
         let placed = self.rules(signer.clock.unix_seconds());
         placed.signed(&mut next, before, done.keys_ttl, done.ttl_max);
         Ok(next)
+    }
+
+    /// Whether the zone was signed and the state does not say so: what it says of TTLs may be too little then.
+    fn is_behind(&self, signer: &Signer, is_first: bool) -> bool {
+        let is_unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        // The process before may have been stopped between the two. Later the clocks of two disks would be compared at every look.
+        is_unwritten || is_first && modified(&signer.output) > self.store.state_modified()
     }
 
     /// Tells of every key that is in another stage.
@@ -263,31 +344,20 @@ impl Kept {
         log.info(format_args!("The parent of zone \"{zone}\" can take DS {ds}; {then}"));
     }
 
-    /// Takes away what the operator said, when the state says it.
-    fn forget_words(&self, before: &State, next: &State) -> Result<(), KeysError> {
-        for key in &next.keys {
-            let old = before.keys.iter().find(|old| old.name == key.name).map(|old| old.stage);
-            if key.stage == Stage::Active && old == Some(Stage::Ready) {
-                self.store.unsay(&key.name, Word::Submitted)?;
-                *self.submitted.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            }
-            if key.rollover.is_some() {
-                self.store.unsay(&key.name, Word::Rollover)?;
-            }
+    /// Removes the files of keys that the zone is without, and of those that a stopped process was about to make.
+    fn tidy(&self, mut state: State) -> Result<State, KeysError> {
+        let is_gone = |key: &Key| match key.stage {
+            Stage::Removed => true,
+            Stage::Generated => self.store.read_key(&key.name).is_err(),
+            _ => false,
+        };
+        let gone: Vec<String> = state.keys.iter().filter(|key| is_gone(key)).map(|key| key.name.clone()).collect();
+        for name in &gone {
+            self.store.remove_key(name)?;
         }
-        Ok(())
-    }
-
-    /// Removes the files of keys that the zone is without.
-    fn sweep(&self, mut state: State) -> Result<State, KeysError> {
-        let removed = state.keys.iter().filter(|key| key.stage == Stage::Removed);
-        let mut any = false;
-        for key in removed {
-            self.store.remove_key(&key.name)?;
-            any = true;
-        }
-        if any {
-            state.keys.retain(|key| key.stage != Stage::Removed);
+        state.keys.retain(|key| !gone.contains(&key.name));
+        // A state without keys is never on the disk: it is that of somebody's mistake. Those that are made next are written.
+        if !gone.is_empty() && !state.keys.is_empty() {
             self.store.write_state(&state)?;
         }
         Ok(state)

@@ -36,7 +36,7 @@ const FORMAT: &str = "1";
 impl Key {
     /// The key tag, which the name ends with.
     pub(crate) fn tag(&self) -> u16 {
-        self.name.rsplit('+').next().and_then(|tag| tag.parse().ok()).unwrap_or_default()
+        split_key_name(&self.name).map(|(_, tag)| tag).unwrap_or_default()
     }
 }
 
@@ -277,6 +277,12 @@ impl State {
         Some(())
     }
 
+    /// Takes over how another state says that the zone was signed.
+    pub(crate) fn take_signed(&mut self, other: &Self) {
+        (self.signed, self.dnskey_ttl, self.zone_ttl) = (other.signed, other.dnskey_ttl, other.zone_ttl);
+        self.signers.clone_from(&other.signers);
+    }
+
     /// Takes down who signs the zone from now on. What ended before `forgotten` is in no cache any more.
     pub(crate) fn signed_by(&mut self, tags: BTreeSet<u16>, now: u64, forgotten: u64) {
         if self.signers.is_empty() {
@@ -308,11 +314,16 @@ impl State {
 
 /// Whether this is the name of the files of a key: `K<zone>.+<algorithm>+<tag>`, the zone with its dot being in the prefix.
 pub(crate) fn is_key_name(name: &str, prefix: &str) -> bool {
+    split_key_name(name).is_some_and(|(found, _)| found == prefix)
+}
+
+/// What the name of the files of a key begins with, and its tag.
+pub(crate) fn split_key_name(name: &str) -> Option<(&str, u16)> {
     let is_number = |text: &str, digits| text.len() == digits && text.bytes().all(|octet| octet.is_ascii_digit());
-    let numbers =
-        name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('+')).and_then(|rest| rest.split_once('+'));
-    let is_tag = |text: &str| is_number(text, 5) && text.parse::<u16>().is_ok();
-    numbers.is_some_and(|(algorithm, tag)| is_number(algorithm, 3) && is_tag(tag))
+    let (rest, tag) = name.rsplit_once('+')?;
+    let (prefix, algorithm) = rest.rsplit_once('+')?;
+    (is_number(algorithm, 3) && is_number(tag, 5)).then_some(())?;
+    Some((prefix, tag.parse().ok()?))
 }
 
 #[cfg(test)]

@@ -4,21 +4,26 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use catena_core::Zone;
 use catena_gocompat::os::error_text;
 use catena_zone::dnssec::{KeyError, NewKey, PublicKey, SigningKey};
 
-use super::state::{KEYS_MAX, Key, STATE_OCTETS_MAX, State, is_key_name};
+use super::state::{KEYS_MAX, Key, Role, STATE_OCTETS_MAX, Stage, State, is_key_name, split_key_name};
 use crate::place::{self, Readers};
+use crate::signer::modified;
 
 /// The most octets of a file with a key: RSA with 4096 bits needs some 3 kB.
 const KEY_OCTETS_MAX: u64 = 64 * 1024;
+/// What is wrong with a state that would have keys made anew for a zone that has some.
+const LOST: &str = "the state names no KSK: put the right file in its place, or remove it to have the keys in the directory taken over, \
+    or new ones made if there are none";
 const PUBLIC: &str = "key";
 const PRIVATE: &str = "private";
 
 /// What the operator says of a key by making a file of this ending beside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Word {
     /// The parent has its DS record.
     Submitted,
@@ -105,8 +110,17 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StoreError::Io { path, error }),
         };
-        let read = State::read(&String::from_utf8_lossy(&octets), &self.zone, &self.prefix);
+        let read = State::read(&String::from_utf8_lossy(&octets), &self.zone, &self.prefix).and_then(|state| {
+            // The zone has a KSK as soon as it is signed, and no state is written before the first key is.
+            let is_whole = !state.keys.is_empty() && (state.signed.is_none() || state.has(Role::Ksk, &Stage::ALL));
+            is_whole.then_some(state).ok_or_else(|| LOST.to_owned())
+        });
         read.map(Some).map_err(|text| StoreError::State { path, text })
+    }
+
+    /// When the state was written.
+    pub(crate) fn state_modified(&self) -> Option<SystemTime> {
+        modified(&self.state_path())
     }
 
     pub(crate) fn write_state(&self, state: &State) -> Result<(), StoreError> {
@@ -160,13 +174,32 @@ impl Store {
 
     /// Whether the operator says this of a key.
     pub(crate) fn is_said(&self, key: &Key, word: Word) -> bool {
-        self.path(&key.name, word.ending()).exists()
+        self.path(&key.name, word.ending()).is_file()
     }
 
     /// Takes away what the operator said, when it was heard.
     pub(crate) fn unsay(&self, name: &str, word: Word) -> Result<(), StoreError> {
         let path = self.path(name, word.ending());
         place::remove(&path).map_err(Self::at(&path))
+    }
+
+    /// Every file that says something, with the name before its ending. Those of other zones that have their key here are left out.
+    pub(crate) fn words(&self) -> Result<Vec<(PathBuf, String, Word)>, StoreError> {
+        let mut words = Vec::new();
+        for entry in std::fs::read_dir(&self.directory).map_err(Self::at(&self.directory))? {
+            let path = entry.map_err(Self::at(&self.directory))?.path();
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            for word in [Word::Submitted, Word::Rollover] {
+                let name = file.strip_suffix(word.ending()).and_then(|name| name.strip_suffix('.'));
+                let is_others = |name: &str| {
+                    let prefix = split_key_name(name).map(|(prefix, _)| prefix);
+                    prefix.is_some_and(|prefix| prefix != self.prefix) && self.is_taken(name)
+                };
+                words.extend(name.filter(|name| !is_others(name)).map(|name| (path.clone(), name.to_owned(), word)));
+            }
+        }
+        words.sort();
+        Ok(words)
     }
 
     /// The names of all keys of the zone that are here, in order.

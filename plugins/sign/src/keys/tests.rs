@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
+mod trouble;
 mod world;
 
 use std::collections::BTreeSet;

@@ -276,7 +276,7 @@ fn make_signer(folder: &Path, policy: Policy, clock: &Arc<FakeClock>, log: &Arc<
     Signer {
         source: folder.join("db"),
         output: folder.join("db.example.org.signed"),
-        keys: Keys::Kept(Box::new(Kept::new(folder.join("keys"), &zone, policy, gauges))),
+        keys: Keys::Kept(Box::new(Kept::new(folder.join("keys"), &zone, policy, gauges, Arc::default()))),
         zone,
         nsec3: None,
         jitter: Jitter { inception: 0, expiration: 0 },
