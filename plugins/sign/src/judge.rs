@@ -32,7 +32,7 @@ pub(crate) fn why_sign(signed: &Path, tags: &[u16], now: u32) -> Option<String> 
     let read = read_zone(&head, &Options::new(&name, &[0]), &mut |record| scan.take(record));
     match (scan.end, read) {
         (Some(End::Bad(why)), _) => return Some(why),
-        (None, Err(error)) => return Some(format!("{name}:{}:{}: {}", error.line(), error.column(), error.text())),
+        (None, Err(error)) => return Some(format!("{error}: {:?}", error.text())),
         _ if scan.tags.is_empty() => return Some("no SOA RRSIG found".to_owned()),
         _ => {}
     }

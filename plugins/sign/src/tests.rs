@@ -107,7 +107,7 @@ fn a_broken_zone_file_is_told_and_the_old_signed_zone_stays() {
     let folder = tempfile::tempdir().unwrap();
     let signed = folder.path().join("db.example.org.signed");
     std::fs::write(&signed, "old").unwrap();
-    for (zone, why) in [("@ 60 IN A x\n", "db:1:"), ("@ 60 IN A 192.0.2.1\n", "has no SOA record")] {
+    for (zone, why) in [("@ 60 IN A x\n", "db:1:11: "), ("@ 60 IN A 192.0.2.1\n", "has no SOA record")] {
         std::fs::write(folder.path().join("db"), zone).unwrap();
         let log = log_after(&signing(folder.path(), ""));
         assert!(
@@ -119,13 +119,37 @@ fn a_broken_zone_file_is_told_and_the_old_signed_zone_stays() {
 }
 
 #[test]
+fn a_bad_record_is_told_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("db"), format!("{ZONE}a 60 IN A 192.0.2.256\n")).unwrap();
+    let log = log_after(&signing(folder.path(), ""));
+    let (from, to) = (log.find("db:4:11: ").expect(&log), log.find(": \"a 60 IN A 192.0.2.256\"").expect(&log));
+    assert!(to > from + "db:4:11: ".len(), "{log}");
+}
+
+#[test]
+fn a_serial_far_ahead_of_the_clock_goes_on_and_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("db"), ZONE).unwrap();
+    let signed = folder.path().join("db.example.org.signed");
+    std::fs::write(&signed, "example.org. 60 IN SOA ns admin 3000000000 2 3 4 5\n").unwrap();
+    let log = log_after(&signing(folder.path(), ""));
+    assert!(log.contains(" 3000000001 SOA serial"), "{log}");
+    let told = "[WARNING] plugin/sign: The serial 3000000001 of zone \"example.org.\" is ";
+    assert!(
+        log.contains(told) && log.contains(&format!("remove {signed:?}, restart, and have every secondary")),
+        "{log}"
+    );
+}
+
+#[test]
 fn a_folder_that_is_not_there_is_told() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("db"), ZONE).unwrap();
     let db = folder.path().join("db");
     let body = format!("sign {} {{\nkey file ksk\ndirectory /none\n}}", db.display());
     let log = log_after(&recipe(&body).build().map_err(|errors| errors[0].1.clone()).unwrap());
-    let told = "Error signing \"example.org.\": failed to move zone file into place: no such file or directory";
+    let told = "Error signing \"example.org.\": failed to move zone file into place: /none: no such file or directory";
     assert!(log.contains(told), "{log}");
 }
 
@@ -233,8 +257,10 @@ fn what_is_wrong_with_managed_keys_is_told() {
     assert_eq!(bad("key file ksk\ncsk"), "plugin/sign: csk is for keys that are managed: key managed DIRECTORY");
     assert!(bad("key managed").contains("Wrong argument count"));
     assert!(bad("key managed keys RSASHA1").contains("unknown algorithm 'RSASHA1', there are RSASHA256, "));
-    assert!(bad("key managed keys ED25519 2048").contains("only RSA keys have a size"));
-    assert!(bad("key managed keys RSASHA256 1024").contains("only RSA keys have a size"));
+    assert!(
+        bad("key managed keys 15 2048").ends_with("keys of ED25519 have no size to be chosen, only those of RSA have")
+    );
+    assert!(bad("key managed keys RSASHA256 1024").ends_with("RSA keys have 2048, 3072 or 4096 bits, not '1024'"));
     let policy = |line: &str| bad(&format!("key managed keys\n{line}"));
     assert!(policy("zsk_lifetime 30").contains("'30' is no duration such as"));
     assert!(policy("zsk_lifetime 0s").contains("a lifetime is longer than nothing"));
@@ -242,6 +268,11 @@ fn what_is_wrong_with_managed_keys_is_told() {
     assert!(policy("parent_ds_ttl 24856d").contains("is no duration"));
     assert!(policy("ksk_submission").contains("Wrong argument count"));
     assert!(policy("ksk_submission never").contains("'never' is neither manual, after, nor an address"));
+    for wrong in ["after", "after 1h 2h", "after 192.0.2.1 192.0.2.2"] {
+        let told = policy(&format!("ksk_submission {wrong}"));
+        assert!(told.ends_with("behind ksk_submission after comes one duration, such as 36h"), "{told}");
+    }
+    assert!(policy("ksk_submission manual 1h").contains("nothing comes behind ksk_submission manual"));
     assert!(policy("zsk_lifetime 1d\ncsk").contains("with csk there is no ZSK"));
     let servers = "192.0.2.1 ".repeat(crate::keys::policy::PARENT_SERVERS_MAX + 1);
     assert!(policy(&format!("ksk_submission {servers}")).contains("more than 16 servers"));

@@ -34,7 +34,7 @@ pub enum KeyError {
     #[error("no public key found")]
     NotDnskey(Rtype),
     /// The file of the public key cannot be read as a zone file.
-    #[error("{}:{}: {}", .0.line(), .0.column(), .0.text())]
+    #[error("{}:{}: {}: {:?}", .0.line(), .0.column(), .0.message(), .0.text())]
     Syntax(ZoneError),
     /// The file of the private key is none, or lacks a field.
     #[error("dns: bad private key")]

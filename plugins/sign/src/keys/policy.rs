@@ -84,8 +84,14 @@ impl Policy {
             .ok_or_else(|| words.plain_err(format!("unknown algorithm '{name}', there are {}", known())))?;
         let is_rsa = matches!(self.algorithm, Algorithm::RsaSha256 | Algorithm::RsaSha512);
         if let Some(bits) = bits {
-            let read = bits.parse().ok().and_then(RsaBits::from_int).filter(|_| is_rsa);
-            self.bits = read.ok_or_else(|| words.plain_err("only RSA keys have a size: 2048, 3072 or 4096"))?;
+            if !is_rsa {
+                let name = self.algorithm.name();
+                return Err(
+                    words.plain_err(format!("keys of {name} have no size to be chosen, only those of RSA have"))
+                );
+            }
+            let wrong = || words.plain_err(format!("RSA keys have 2048, 3072 or 4096 bits, not '{bits}'"));
+            self.bits = bits.parse().ok().and_then(RsaBits::from_int).ok_or_else(wrong)?;
         }
         Ok(())
     }
@@ -142,7 +148,9 @@ fn submission(words: &mut Cursor<'_>) -> Result<Submission, Diagnostic> {
     match args[..] {
         [] => Err(words.arg_err()),
         ["manual"] => Ok(Submission::Manual),
+        ["manual", ..] => Err(words.plain_err("nothing comes behind ksk_submission manual")),
         ["after", word] => Ok(Submission::After(duration(words, word)?)),
+        ["after", ..] => Err(words.plain_err("behind ksk_submission after comes one duration, such as 36h")),
         _ if args.len() > PARENT_SERVERS_MAX => {
             Err(words.plain_err(format!("more than {PARENT_SERVERS_MAX} servers of the parent")))
         }
