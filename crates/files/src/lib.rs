@@ -78,10 +78,7 @@ pub fn look_every(
         loop {
             tokio::time::sleep(every).await;
             let look = Arc::clone(&look);
-            // A failed join is a panic in who looks; the next round tries again.
-            if let Err(error) = tokio::task::spawn_blocking(move || look()).await
-                && error.is_cancelled()
-            {
+            if !look_once(move || look()).await {
                 return;
             }
         }
@@ -89,6 +86,12 @@ pub fn look_every(
     if !cx.spawner.spawn(task) {
         log.warning(format_args!("No task is left to watch {what}"));
     }
+}
+
+/// One look on a thread for such work. `false`: the server ends.
+pub async fn look_once(look: impl FnOnce() + Send + 'static) -> bool {
+    // Any other failed join is a panic in who looks; the next round tries again.
+    !tokio::task::spawn_blocking(look).await.is_err_and(|error| error.is_cancelled())
 }
 
 #[cfg(test)]

@@ -53,6 +53,21 @@ impl Clock for FakeClock {
     }
 }
 
+/// The time of the system, for tests in which sockets make it pass.
+pub struct RealClock;
+
+impl Clock for RealClock {
+    #[allow(clippy::disallowed_methods)]
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    #[allow(clippy::disallowed_methods)]
+    fn wall(&self) -> SystemTime {
+        SystemTime::now()
+    }
+}
+
 /// Files in memory; what is not there is read from the disk, where a test makes temporary files.
 #[derive(Default)]
 pub struct FakeFiles(Mutex<BTreeMap<PathBuf, Vec<u8>>>);

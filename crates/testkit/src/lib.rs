@@ -13,7 +13,7 @@ mod script;
 mod wire;
 
 pub use ask::{Ask, Seen, SeenEdns};
-pub use fakes::{FakeClock, FakeExit, FakeFiles, FakeInterfaces, FakeLog, RuntimeSpawner};
+pub use fakes::{FakeClock, FakeExit, FakeFiles, FakeInterfaces, FakeLog, RealClock, RuntimeSpawner};
 pub use kit::{Kit, Recipe};
 pub use labels::{METADATA, TELL};
 pub use script::{check, check_config, check_corefile};

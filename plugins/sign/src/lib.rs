@@ -64,10 +64,8 @@ impl Service for Sign {
 
 /// One look at a zone. `false`: the server ends.
 async fn look(signer: &Arc<Signer>) -> bool {
-    let at_work = Arc::clone(signer);
-    let done = tokio::task::spawn_blocking(move || at_work.look()).await;
-    // A failed join is a panic in the reader of zones; the next round tries again.
-    !done.is_err_and(|error| error.is_cancelled())
+    let signer = Arc::clone(signer);
+    catena_files::look_once(move || signer.look()).await
 }
 
 /// Asks the servers of the parent for the DS record of a key that waits for it; tells whether they all have it.

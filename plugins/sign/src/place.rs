@@ -2,7 +2,7 @@
 //! taken away at the next start.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -99,19 +99,6 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-/// Reads a regular file of so many octets at most; opening a pipe would wait for whoever writes to it.
-pub(crate) fn read_regular(path: &Path, octets_max: u64) -> io::Result<Vec<u8>> {
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let mut octets = Vec::new();
-    File::open(path)?.take(octets_max + 1).read_to_end(&mut octets)?;
-    if octets.len() as u64 > octets_max {
-        return Err(io::Error::from(io::ErrorKind::FileTooLarge));
-    }
-    Ok(octets)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -144,15 +131,5 @@ mod tests {
         place(&path, b"x", Readers::Owner).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_file_beyond_the_limit_is_not_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("db");
-        std::fs::write(&path, "123").unwrap();
-        assert_eq!(read_regular(&path, 3).unwrap(), b"123");
-        assert_eq!(read_regular(&path, 2).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
-        assert!(read_regular(folder.path(), 2).is_err());
     }
 }

@@ -9,7 +9,7 @@ use catena_zone::zonefile::{Include, Included, Options, ZoneError, read_zone};
 use catena_zone::{ZONE_FILE_OCTETS_MAX, is_newer};
 
 use crate::apex::Apex;
-use crate::place::{Readers, place, read_regular};
+use crate::place::{Readers, place};
 use crate::signer::Signer;
 
 /// How far a serial may be ahead of the clock and nobody is told, seconds.
@@ -51,7 +51,7 @@ pub(crate) struct Signed {
 /// Signs a zone and puts it in its place.
 pub(crate) fn sign(signer: &Signer, plan: &Plan<'_>, now: u32, validity: Validity) -> Result<Signed, WorkError> {
     let file = signer.source.to_string_lossy().into_owned();
-    let octets = read_regular(&signer.source, ZONE_FILE_OCTETS_MAX)
+    let (octets, _) = catena_files::read(&signer.source, ZONE_FILE_OCTETS_MAX)
         .map_err(|error| WorkError::Open { file: file.clone(), error })?;
     let serial = next_serial(Apex::read(&signer.output).and_then(|apex| apex.serial), now);
     tell_ahead(signer, serial, now);
@@ -97,8 +97,8 @@ impl Include for FromDisk {
     fn read(&self, path: &str, from: &str) -> Result<Included, String> {
         let whole = Path::new(from).parent().unwrap_or(Path::new("")).join(path);
         let file = whole.to_string_lossy().into_owned();
-        match read_regular(&whole, ZONE_FILE_OCTETS_MAX) {
-            Ok(octets) => Ok(Included { file, octets }),
+        match catena_files::read(&whole, ZONE_FILE_OCTETS_MAX) {
+            Ok((octets, _)) => Ok(Included { file, octets }),
             Err(error) => Err(format!("cannot read '{file}': {}", error_text(&error))),
         }
     }

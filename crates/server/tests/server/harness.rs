@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use catena_core::corefile::{ParseOptions, parse};
 use catena_core::prelude::*;
@@ -13,7 +13,7 @@ use catena_core::{
     BuildContext, Clock, Envelopes, Instance, ListenAddr, Log, LogSink, Metrics, PluginList, Spawner, build,
 };
 use catena_server::{Bound, Context, Generation, Limits, Workers, bind, sockets_of};
-use catena_testkit::{FakeFiles, FakeInterfaces, FakeLog, RuntimeSpawner};
+use catena_testkit::{FakeFiles, FakeInterfaces, FakeLog, RealClock, RuntimeSpawner};
 use tokio::runtime::{Builder, Runtime};
 
 /// How long a client waits for a reply that should come.
@@ -97,18 +97,6 @@ pub(crate) const REFUSE: PluginDef = PluginDef::new("refuse", |cx| {
     cx.link(catena_core::Fixed(|_: &mut Query| Reply::status(Rcode::REFUSED)));
     Ok(())
 });
-
-struct RealClock;
-
-impl Clock for RealClock {
-    fn now(&self) -> Instant {
-        Instant::now()
-    }
-
-    fn wall(&self) -> SystemTime {
-        SystemTime::now()
-    }
-}
 
 /// A running server.
 pub(crate) struct Server {

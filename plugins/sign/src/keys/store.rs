@@ -105,8 +105,8 @@ impl Store {
     /// The state; `None` if there never was one.
     pub(crate) fn read_state(&self) -> Result<Option<State>, StoreError> {
         let path = self.state_path();
-        let octets = match place::read_regular(&path, STATE_OCTETS_MAX) {
-            Ok(octets) => octets,
+        let octets = match catena_files::read(&path, STATE_OCTETS_MAX) {
+            Ok((octets, _)) => octets,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StoreError::Io { path, error }),
         };
@@ -152,8 +152,8 @@ impl Store {
     pub(crate) fn read_key(&self, name: &str) -> Result<SigningKey, StoreError> {
         let read = |ending| {
             let path = self.path(name, ending);
-            match place::read_regular(&path, KEY_OCTETS_MAX) {
-                Ok(octets) => Ok((path, octets)),
+            match catena_files::read(&path, KEY_OCTETS_MAX) {
+                Ok((octets, _)) => Ok((path, octets)),
                 Err(error) => Err(StoreError::Io { path, error }),
             }
         };
