@@ -2,12 +2,15 @@
 //! cost two system calls, an event and a timer a query.
 //!
 //! A query is put on its way with [`Lanes::launch`]; the socket's batch is sent, and replies are read, by the [`Driver`](crate::driver).
-//! A reply belongs to the query with its id and its question; others are passed over.
+//! A reply belongs to the query with its id. If its question is another one, it ends the query all the same, as on a socket of its own;
+//! see [`Done`](asked::Done) for what is read twice.
+
+mod asked;
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
-use std::hash::{BuildHasher as _, Hash};
+use std::hash::BuildHasher as _;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -15,14 +18,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use catena_core::flags;
-use catena_core::wire::{self, HEADER_OCTETS};
+use catena_core::wire::HEADER_OCTETS;
 use catena_datagrams::{Datagram, QUERY_OCTETS_MAX};
 use foldhash::fast::RandomState;
 use socket2::SockRef;
 use tokio::io::Ready;
 use tokio::net::UdpSocket;
 
+use self::asked::{Asked, Done, NO_QUESTION, answers, tag, tag_of};
 use crate::conn::SKIPPED_MAX;
 use crate::error::Step;
 use crate::pool::Lifetimes;
@@ -82,8 +85,7 @@ pub(crate) struct Lane {
     pub(crate) outbox: Vec<usize>,
     /// Replies that nobody waited for.
     strays: usize,
-    /// Queries whose time was over, so that their replies may yet come.
-    given_up: usize,
+    done: Done,
     /// No more queries, whatever its age.
     is_spent: bool,
 }
@@ -110,8 +112,6 @@ enum Phase {
     Free,
     Out {
         waker: Option<Waker>,
-        /// A reply with its id came that answers something else.
-        is_mistaken: bool,
     },
     /// Nobody waits any more; the id stays taken until the reply is there or its time is over.
     Abandoned,
@@ -123,8 +123,8 @@ enum Phase {
 pub(crate) enum Landing {
     /// A reply, read at this time.
     Reply(Instant),
-    /// No reply in time, but one with its id that answers another question.
-    Mistaken,
+    /// A reply with its id that answers something else, read at this time.
+    Mistaken(Instant),
     /// No reply in time.
     Late,
     /// The socket failed; by the number of the operating system.
@@ -150,7 +150,7 @@ impl Lanes {
     /// missing. Nothing: there is no room, no socket, or the same question is being asked.
     pub(crate) fn launch(
         self: &Arc<Self>,
-        question: impl Hash,
+        question: Asked<'_>,
         terms: &Terms,
         write: impl FnOnce(u16, &mut Vec<u8>) -> usize,
         open: impl FnOnce() -> Option<UdpSocket>,
@@ -177,7 +177,7 @@ impl Lanes {
         let flight = &mut state.flights[place];
         flight.question_end = write(id, &mut flight.message);
         (flight.hash, flight.lane, flight.id, flight.tick) = (hash, lane.number, id, state.tick);
-        flight.phase = Phase::Out { waker: None, is_mistaken: false };
+        flight.phase = Phase::Out { waker: None };
         lane.by_id.insert(id, place);
         lane.outbox.push(place);
         lane.used = terms.now;
@@ -274,24 +274,26 @@ impl State {
     pub(crate) fn land(&mut self, at: usize, datagram: &Datagram<'_>, now: Instant) -> Option<Waker> {
         let octets = datagram.octets;
         let id = octets.first_chunk::<2>().map(|id| u16::from_be_bytes(*id))?;
+        let seed = self.seed.clone();
         let lane = self.lane(at)?;
-        let place = lane.by_id.get(&id).copied();
-        let Some(place) = place.filter(|_| octets.len() >= HEADER_OCTETS) else {
-            lane.strays += 1;
+        let Some(place) = lane.by_id.get(&id).copied().filter(|_| octets.len() >= HEADER_OCTETS) else {
+            lane.strays += usize::from(!lane.done.was(id, tag_of(octets, &seed)));
             return None;
         };
-        let flight = &mut self.flights[place];
-        if !answers(octets, flight.message.get(HEADER_OCTETS..flight.question_end).unwrap_or_default()) {
-            if let Phase::Out { is_mistaken, .. } = &mut flight.phase {
-                *is_mistaken = true;
-            }
-            self.lane(at)?.strays += 1;
+        let flight = &self.flights[place];
+        let answers = answers(octets, flight.message.get(HEADER_OCTETS..flight.question_end).unwrap_or_default());
+        let tag = if answers { tag(flight.hash) } else { tag_of(octets, &seed) };
+        let lane = self.lane(at)?;
+        // Without a question nothing tells a copy from what a server says that does not understand the query.
+        if !answers && tag != NO_QUESTION && lane.done.was(id, tag) {
             return None;
         }
+        lane.done.set(id, tag);
+        lane.by_id.remove(&id);
+        let flight = &mut self.flights[place];
         flight.message.clear();
         flight.message.extend_from_slice(octets);
-        self.lane(at)?.by_id.remove(&id);
-        self.settle(place, Landing::Reply(now))
+        self.settle(place, if answers { Landing::Reply(now) } else { Landing::Mistaken(now) })
     }
 
     /// Ends a query that its socket knows no more.
@@ -299,7 +301,7 @@ impl State {
         let flight = &mut self.flights[place];
         self.asked.remove(&flight.hash);
         match std::mem::replace(&mut flight.phase, Phase::In(landing)) {
-            Phase::Out { waker, .. } => waker,
+            Phase::Out { waker } => waker,
             _ => {
                 self.free(place);
                 None
@@ -319,8 +321,12 @@ impl State {
     pub(crate) fn fail(&mut self, at: usize, landing: Landing, woken: &mut Vec<Waker>) {
         let Some(lane) = self.lane(at) else { return };
         lane.outbox.clear();
-        let places: Vec<usize> = lane.by_id.drain().map(|(_, place)| place).collect();
-        for place in places {
+        let ended: Vec<(u16, usize)> = lane.by_id.drain().collect();
+        for (id, place) in ended {
+            let tag = tag(self.flights[place].hash);
+            if let Some(lane) = self.lane(at) {
+                lane.done.set(id, tag);
+            }
             woken.extend(self.settle(place, landing));
         }
     }
@@ -339,9 +345,8 @@ impl State {
     /// Gives up a socket on which somebody guesses ids: first no more queries go there, then those in flight fail.
     pub(crate) fn check_strays(&mut self, at: usize, woken: &mut Vec<Waker>) {
         let Some(lane) = self.lane(at) else { return };
-        let strays = lane.strays.saturating_sub(lane.given_up);
-        lane.is_spent |= strays > SKIPPED_MAX / 2;
-        if strays > SKIPPED_MAX {
+        lane.is_spent |= lane.strays > SKIPPED_MAX / 2;
+        if lane.strays > SKIPPED_MAX {
             self.fail(at, Landing::Strays, woken);
         }
     }
@@ -351,22 +356,18 @@ impl State {
         self.tick = self.tick.wrapping_add(1);
         for place in 0..self.flights.len() {
             let flight = &self.flights[place];
-            let landing = match flight.phase {
-                Phase::Out { is_mistaken: true, .. } => Landing::Mistaken,
-                Phase::Out { .. } | Phase::Abandoned => Landing::Late,
-                Phase::Free | Phase::In(_) => continue,
-            };
-            if self.tick.wrapping_sub(flight.tick) <= TICKS {
+            let is_out = matches!(flight.phase, Phase::Out { .. } | Phase::Abandoned);
+            if !is_out || self.tick.wrapping_sub(flight.tick) <= TICKS {
                 continue;
             }
-            let (id, number) = (flight.id, flight.lane);
+            let (id, number, tag) = (flight.id, flight.lane, tag(flight.hash));
             let lanes = self.open.iter_mut().flatten().chain(&mut self.draining);
             if let Some(lane) = lanes.into_iter().find(|lane| lane.number == number) {
                 lane.by_id.remove(&id);
                 lane.outbox.retain(|waiting| *waiting != place);
-                lane.given_up += 1;
+                lane.done.set(id, tag);
             }
-            woken.extend(self.settle(place, landing));
+            woken.extend(self.settle(place, Landing::Late));
         }
     }
 
@@ -401,7 +402,7 @@ impl Lane {
             by_id: HashMap::default(),
             outbox: Vec::new(),
             strays: 0,
-            given_up: 0,
+            done: Done::default(),
             is_spent: false,
         }
     }
@@ -416,22 +417,6 @@ impl Lane {
     pub(crate) fn is_waiting(&self) -> bool {
         !self.by_id.is_empty()
     }
-}
-
-/// Whether the message is a reply to this question: RFC 5452 section 9.1. Lengths of labels are no letters.
-fn answers(message: &[u8], question: &[u8]) -> bool {
-    wire::u16_at(message, 2).is_ok_and(|bits| bits & flags::QR != 0)
-        && wire::u16_at(message, 4) == Ok(1)
-        && message
-            .get(HEADER_OCTETS..HEADER_OCTETS + question.len())
-            .is_some_and(|asked| asked == question || is_same_name(asked, question))
-}
-
-/// Whether two questions differ in the case of their names only.
-fn is_same_name(one: &[u8], other: &[u8]) -> bool {
-    let (one_name, one_kind) = one.split_at(one.len().saturating_sub(4));
-    let (other_name, other_kind) = other.split_at(other.len().saturating_sub(4));
-    one_kind == other_kind && one_name.eq_ignore_ascii_case(other_name)
 }
 
 /// A query that was put on its way; whoever drops it waits no longer.
@@ -458,11 +443,11 @@ impl Future for Launched {
         let mut state = self.lanes.lock();
         match &mut state.flights[self.place].phase {
             Phase::In(landing) => Poll::Ready(*landing),
-            Phase::Out { waker: Some(waker), .. } => {
+            Phase::Out { waker: Some(waker) } => {
                 waker.clone_from(cx.waker());
                 Poll::Pending
             }
-            Phase::Out { waker, .. } => {
+            Phase::Out { waker } => {
                 *waker = Some(cx.waker().clone());
                 Poll::Pending
             }

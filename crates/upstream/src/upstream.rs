@@ -282,12 +282,11 @@ impl Upstream {
             Err(ExchangeError::io(step, "udp", path, &error))
         };
         match (&mut launched).await {
-            Landing::Reply(at) => {
+            landing @ (Landing::Reply(at) | Landing::Mistaken(at)) => {
                 let read = launched.read(|reply| message::read_datagram(reply, query.size_limit(), answer));
                 read.map_err(|error| ExchangeError::new(error.to_string()))?;
-                Ok((true, at))
+                Ok((matches!(landing, Landing::Reply(_)), at))
             }
-            Landing::Mistaken => Ok((false, self.clock.now())),
             Landing::Late => fail(Step::Read, std::io::ErrorKind::TimedOut.into()),
             Landing::Failed(step, code) => fail(step, std::io::Error::from_raw_os_error(code)),
             Landing::Strays => fail(Step::Read, std::io::Error::other("too many replies with another id")),

@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
-use catena_core::{Clock, Rtype};
+use catena_core::{Clock, Rtype, flags};
 
+use super::asked::is_same_name;
 use super::*;
 use crate::driver::Driver;
 use crate::message::write_question;
@@ -65,7 +66,7 @@ impl World {
             write_question(id, flags::RD, &name, Rtype::A, out);
             out.len()
         };
-        self.lanes.launch(number, &self.terms(age), write, || self.open())
+        self.lanes.launch((&name, 1, 1), &self.terms(age), write, || self.open())
     }
 
     fn ask_now(&self, number: usize) -> Launched {
@@ -93,6 +94,16 @@ impl World {
     }
 }
 
+/// The socket that has queries in flight.
+fn with_busy_lane<T>(lanes: &Lanes, look: impl FnOnce(&mut Lane) -> T) -> T {
+    let mut state = lanes.lock();
+    look(state.open.iter_mut().flatten().find(|lane| lane.is_waiting()).unwrap())
+}
+
+fn strays(lanes: &Lanes) -> usize {
+    lanes.lock().open.iter().flatten().map(|lane| lane.strays).sum()
+}
+
 async fn landed(launched: &mut Launched) -> Landing {
     tokio::time::timeout(PATIENCE, launched).await.unwrap()
 }
@@ -112,22 +123,81 @@ async fn replies_find_their_queries_in_any_order() {
     assert_eq!((one.read(|reply| reply[13]), other.read(|reply| reply[13])), (b'1', b'2'));
 }
 
+/// The octets with one bit another one.
+fn with_bit(octets: &[u8], at: usize, bit: u8) -> Vec<u8> {
+    let mut octets = octets.to_vec();
+    octets[at] ^= bit;
+    octets
+}
+
 #[tokio::test]
-async fn a_reply_with_another_id_question_or_port_is_nobodys() {
+async fn a_reply_with_another_id_or_port_is_nobodys() {
     let world = World::driven(PATIENCE).await;
     let mut query = world.ask_now(1);
     let (right, from) = world.asked().await;
-    let wrong = |at: usize, bit: u8| {
-        let mut wrong = right.clone();
-        wrong[at] ^= bit;
-        wrong
-    };
-    // Id, the bit of replies, the number of questions, the name, the type.
-    for (at, bit) in [(1, 1), (2, 0x80), (5, 2), (13, 2), (16, 1)] {
-        world.reply(&wrong(at, bit), from).await;
-    }
+    world.reply(&with_bit(&right, 1, 1), from).await;
     world.reply(&right[..11], from).await;
     UdpSocket::bind("127.0.0.1:0").await.unwrap().send_to(&right, from).await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut query).await.is_err());
+    assert_eq!(strays(&world.lanes), 2);
+    world.reply(&right, from).await;
+    assert!(is_reply(landed(&mut query).await));
+}
+
+#[tokio::test]
+async fn a_reply_to_another_question_ends_the_query_at_once_and_is_no_stray() {
+    let world = World::driven(PATIENCE).await;
+    // The bit of replies, the number of questions, the name, the type.
+    for (at, bit) in [(2, 0x80), (5, 2), (13, 2), (16, 1)] {
+        let mut query = world.ask_now(1);
+        let (right, from) = world.asked().await;
+        let wrong = with_bit(&right, at, bit);
+        world.reply(&wrong, from).await;
+        assert!(matches!(landed(&mut query).await, Landing::Mistaken(_)), "octet {at}");
+        world.reply(&wrong, from).await;
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(strays(&world.lanes), 0);
+}
+
+#[tokio::test]
+async fn a_reply_without_a_question_ends_the_query_even_if_its_id_had_one_before() {
+    let world = World::driven(PATIENCE).await;
+    let mut query = world.ask_now(1);
+    let (right, from) = world.asked().await;
+    with_busy_lane(&world.lanes, |lane| lane.done.0.fill(NO_QUESTION));
+    world.reply(&[&right[..4], &[0; 8]].concat(), from).await;
+    assert!(matches!(landed(&mut query).await, Landing::Mistaken(_)));
+}
+
+#[tokio::test]
+async fn copies_of_replies_are_no_strays_however_many_there_are() {
+    let world = World::driven(PATIENCE).await;
+    let mut waiting = world.ask_now(0);
+    let (last, last_from) = world.asked().await;
+    for number in 1..=SKIPPED_MAX {
+        let mut query = world.ask_now(number);
+        let (reply, from) = world.asked().await;
+        for _ in 0..4 {
+            world.reply(&reply, from).await;
+        }
+        assert!(is_reply(landed(&mut query).await), "{number}");
+    }
+    assert_eq!(strays(&world.lanes), 0);
+    world.reply(&last, last_from).await;
+    assert!(is_reply(landed(&mut waiting).await));
+}
+
+#[tokio::test]
+async fn a_copy_of_a_reply_leaves_the_query_alone_that_has_its_id_now() {
+    let world = World::driven(PATIENCE).await;
+    let mut query = world.ask_now(1);
+    let (right, from) = world.asked().await;
+    let earlier = with_bit(&right, 13, 3);
+    let id = u16::from_be_bytes([right[0], right[1]]);
+    let seed = world.lanes.lock().seed.clone();
+    with_busy_lane(&world.lanes, |lane| lane.done.set(id, tag_of(&earlier, &seed)));
+    world.reply(&earlier, from).await;
     assert!(tokio::time::timeout(Duration::from_millis(50), &mut query).await.is_err());
     world.reply(&right, from).await;
     assert!(is_reply(landed(&mut query).await));
@@ -137,23 +207,25 @@ async fn a_reply_with_another_id_question_or_port_is_nobodys() {
 async fn the_case_of_the_name_may_differ() {
     assert!(is_same_name(b"\x01a\x00\x00\x01\x00\x01", b"\x01A\x00\x00\x01\x00\x01"));
     assert!(!is_same_name(b"\x01a\x00\x00A\x00\x01", b"\x01a\x00\x00a\x00\x01"));
+    let seed = RandomState::default();
+    let tag_with = |name: u8| tag_of(&[0, 7, 0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, name, 0, 0, 1, 0, 1], &seed);
+    assert_eq!(tag_with(b'a'), tag_with(b'A'));
+    assert_eq!(tag_with(b'a'), tag(seed.hash_one((b"\x01a\x00".as_slice(), 1_u16, 1_u16))));
 }
 
 #[tokio::test]
-async fn the_time_for_a_reply_ends_and_the_id_is_free_again() {
+async fn the_time_for_a_reply_ends_and_the_id_is_free_again_and_a_late_reply_is_no_stray() {
     let world = World::driven(Duration::from_millis(32)).await;
-    let (mut silent, mut mistaken) = (world.ask_now(1), world.ask_now(2));
-    for _ in 0..2 {
-        let (mut reply, from) = world.asked().await;
-        if reply[13] == b'2' {
-            reply[13] = b'3';
-            world.reply(&reply, from).await;
-        }
+    let mut silent = world.ask_now(1);
+    let (reply, from) = world.asked().await;
+    assert_eq!(landed(&mut silent).await, Landing::Late);
+    drop(silent);
+    for _ in 0..4 {
+        world.reply(&reply, from).await;
     }
-    assert_eq!((landed(&mut silent).await, landed(&mut mistaken).await), (Landing::Late, Landing::Mistaken));
-    drop((silent, mistaken));
+    tokio::time::sleep(Duration::from_millis(50)).await;
     let state = world.lanes.lock();
-    assert!(!state.is_busy() && state.open.iter().flatten().all(|lane| lane.by_id.is_empty()));
+    assert!(!state.is_busy() && state.open.iter().flatten().all(|lane| lane.by_id.is_empty() && lane.strays == 0));
     assert_eq!(state.free.len(), state.flights.len());
 }
 
