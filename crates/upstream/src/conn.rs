@@ -1,6 +1,6 @@
 //! Connections to an upstream: one query in flight on each, buffers kept with them.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -95,15 +95,29 @@ impl UdpConn {
     }
 }
 
-/// Waits for a datagram with this id. Others, and those too short for a header, are passed over.
+/// Waits for a datagram with this id. Others, and those too short for a header, are passed over. A refusal ends it at once.
 pub(crate) async fn receive(socket: &UdpSocket, inbox: &mut [u8], id: u16) -> io::Result<usize> {
     for _ in 0..=SKIPPED_MAX {
-        let len = socket.recv(inbox).await?;
+        let len = receive_any(socket, inbox).await?;
         if message::has_id(&inbox[..len], id) {
             return Ok(len);
         }
     }
     Err(io::Error::other("too many replies with another id"))
+}
+
+/// Waits for a datagram or an error. That nobody is there (ICMP) makes a socket neither readable nor writable, so that the runtime's own
+/// way of receiving does not see it.
+async fn receive_any(socket: &UdpSocket, inbox: &mut [u8]) -> io::Result<usize> {
+    loop {
+        let ready = socket.ready(Interest::READABLE | Interest::ERROR).await?;
+        // One of the two: tokio does nothing for both together.
+        let interest = if ready.is_error() { Interest::ERROR } else { Interest::READABLE };
+        match socket.try_io(interest, || (&*SockRef::from(socket)).read(inbox)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            received => return received,
+        }
+    }
 }
 
 /// How long the steps of an exchange may take.
@@ -316,5 +330,22 @@ mod tests {
         assert_eq!(after_wrong_ones(SKIPPED_MAX).await.unwrap(), 12);
         let error = after_wrong_ones(SKIPPED_MAX + 1).await.unwrap_err();
         assert_eq!(error.to_string(), "too many replies with another id");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_comes_after_the_query_was_sent_ends_the_wait_at_once() {
+        let upstream = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let socket = crate::dial::udp(upstream.local_addr().unwrap(), None).unwrap();
+        socket.send(&[7; 12]).await.unwrap();
+        let refuse = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            drop(upstream);
+            // What this host refuses, it refuses while it is being sent.
+            SockRef::from(&socket).send(&[7; 12]).unwrap();
+        };
+        let mut inbox = [0; 512];
+        let wait = timeout(Duration::from_secs(5), receive(&socket, &mut inbox, 7));
+        let (received, ()) = tokio::join!(wait, refuse);
+        assert_eq!(received.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
     }
 }

@@ -295,6 +295,19 @@ async fn nobody_there_is_told_to_all_who_wait() {
     }
 }
 
+#[tokio::test]
+async fn a_refusal_that_comes_after_the_query_was_sent_is_told_at_once() {
+    let world = World::driven(PATIENCE).await;
+    let mut query = world.ask_now(1);
+    world.asked().await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let World { lanes, upstream, .. } = world;
+    drop(upstream);
+    // What this host refuses, it refuses while it is being sent.
+    with_busy_lane(&lanes, |lane| SockRef::from(&lane.socket).send(&[7; 12]).unwrap());
+    assert_eq!(landed(&mut query).await, Landing::Failed(Step::Read, REFUSED));
+}
+
 /// ECONNREFUSED.
 const REFUSED: i32 = 111;
 
