@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hyper::Uri;
 use hyper::header::{HeaderValue, USER_AGENT};
 use kube::Client;
-use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 use super::limit::{Limiter, Limits};
 use super::request::innermost;
@@ -145,9 +145,9 @@ impl Access {
             Self::InCluster => in_cluster(),
             Self::Kubeconfig { file, context } => {
                 let broken = |reason: String| ClientError::Kubeconfig { file: file.display().to_string(), reason };
-                let read = Kubeconfig::read_from(file).map_err(|error| broken(innermost(&error)))?;
+                let read = Kubeconfig::read_from(file).map_err(|error| broken(reason(&error)))?;
                 let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
-                Config::from_custom_kubeconfig(read, &options).await.map_err(|error| broken(innermost(&error)))
+                Config::from_custom_kubeconfig(read, &options).await.map_err(|error| broken(reason(&error)))
             }
             Self::Endpoint { url, tls } => {
                 let mut config = Config::new(uri(url)?);
@@ -160,6 +160,16 @@ impl Access {
             }
         }
     }
+}
+
+/// Why a kubeconfig cannot be used, in one line: the library draws the place in it too, and numbers the system's errors.
+fn reason(error: &KubeconfigError) -> String {
+    let text = match error {
+        KubeconfigError::LoadContext(name) => format!("context {name:?} does not exist"),
+        _ => innermost(error),
+    };
+    let line = text.lines().next().unwrap_or_default();
+    line.split_once(" (os error").map_or(line, |(words, _)| words).to_owned()
 }
 
 fn in_cluster() -> Result<Config, ClientError> {
@@ -222,7 +232,22 @@ mod tests {
         let access = Access::Kubeconfig { file: "/nonexistent/config".into(), context: None };
         assert!(access.check().is_ok());
         let error = access.client().await.unwrap_err().to_string();
-        assert!(error.starts_with("/nonexistent/config: "), "{error}");
+        assert_eq!(error, "/nonexistent/config: No such file or directory");
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_a_kubeconfig_is_told_in_one_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config");
+        for (text, told) in [
+            ("hello", "failed to parse kubeconfig YAML: error: line 1 column 1: expected mapping start"),
+            ("apiVersion: v1\nkind: Config\ncurrent-context: a\n", "context \"other\" does not exist"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let access = Access::Kubeconfig { file: file.clone(), context: Some("other".to_owned()) };
+            let error = access.client().await.unwrap_err().to_string();
+            assert_eq!(error, format!("{}: {told}", file.display()));
+        }
     }
 
     #[tokio::test]
