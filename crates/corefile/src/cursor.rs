@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::ast::Directive;
 use crate::diagnostic::Diagnostic;
 use crate::lex::Token;
-use crate::nearest::nearest;
 use crate::source::Span;
 
 /// A reader of the words of a directive. It starts before the first word, which is the directive's name:
@@ -194,11 +193,7 @@ impl<'a> Cursor<'a> {
 
     /// Adds the known word nearest to the current one as help; if none is near, all of them.
     pub fn with_nearest(&self, error: Diagnostic, known: &[&str]) -> Diagnostic {
-        match nearest(self.val(), known.iter().copied()) {
-            Some(found) => error.with_help(format!("did you mean `{found}`?")),
-            None if known.is_empty() => error,
-            None => error.with_help(format!("known here: `{}`", known.join("`, `"))),
-        }
+        error.with_nearest(self.val(), known)
     }
 
     /// Takes the one argument of the line.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use crate::lex::Token;
+use crate::nearest::nearest;
 use crate::source::{SourceMap, Span};
 
 /// How much a diagnostic weighs.
@@ -128,6 +129,16 @@ impl Diagnostic {
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.hints_mut().help = Some(help.into());
         self
+    }
+
+    /// Adds the known word nearest to this one as help; if none is near, all of them.
+    #[must_use]
+    pub fn with_nearest(self, word: &str, known: &[&str]) -> Self {
+        match nearest(word, known.iter().copied()) {
+            Some(found) => self.with_help(format!("did you mean `{found}`?")),
+            None if known.is_empty() => self,
+            None => self.with_help(format!("known here: `{}`", known.join("`, `"))),
+        }
     }
 
     /// Puts `plugin/NAME: ` in front, as CoreDNS does with what a plugin's setup returns.

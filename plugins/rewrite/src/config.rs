@@ -23,6 +23,8 @@ const RCODE_NAMED_MAX: u16 = 23;
 /// The highest TTL of a range without an upper end, seconds (RFC 2181 section 8).
 const TTL_MAX: u32 = 0x7fff_ffff;
 /// The classes that have a mnemonic.
+/// What a rule may be of.
+const TYPES: [&str; 7] = ["name", "class", "type", "edns0", "ttl", "rcode", "cname"];
 const CLASSES: [(&str, Class); 6] = [
     ("IN", Class::IN),
     ("CS", Class::from_int(2)),
@@ -87,6 +89,7 @@ fn located(words: &Cursor<'_>, start: Option<&Token>, tokens: &[&Token], fault: 
     let is_word = |token: &&&Token| fault.word.is_some_and(|word| std::ptr::eq(&*token.text, word));
     let on_line = |token: &&Token| start.is_some_and(|start| start.line == token.line);
     let error = words.plain_err(fault.text.as_str());
+    let error = error.with_nearest(fault.word.unwrap_or_default(), fault.known);
     match tokens.iter().find(is_word).copied().filter(on_line).or(start) {
         Some(token) => error.at(token),
         None => error,
@@ -123,7 +126,7 @@ fn parse_rule<'a>(args: &[&'a str]) -> Result<Rule, Fault<'a>> {
         "ttl" => ttl_rule(args)?,
         "rcode" => rcode_rule(args)?,
         "cname" => Kind::Target(Arc::new(TargetRule::parse(args)?)),
-        _ => return Err(Fault::at(word, format!("invalid rule type {}", quote(first)))),
+        _ => return Err(Fault::at(word, format!("invalid rule type {}", quote(first))).known(&TYPES)),
     };
     Ok(Rule { stops, kind })
 }
@@ -223,7 +226,7 @@ fn name_pattern<'a>(rule: &str, kind: Option<&'a str>, name: &'a str) -> Result<
         }
         _ => {
             let text = format!("{rule} rule supports only exact, prefix, suffix, substring, and regex name matching");
-            return Err(Fault { text, word: kind });
+            return Err(Fault { text, word: kind, known: &[] });
         }
     })
 }

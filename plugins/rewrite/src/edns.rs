@@ -14,6 +14,10 @@ use crate::fault::Fault;
 
 /// The size that a new OPT record tells, octets.
 const UDP_SIZE: u16 = 4096;
+/// What a rule of EDNS options may be of.
+const TYPES: [&str; 3] = ["local", "nsid", "subnet"];
+/// What it may do with them.
+const ACTIONS: [&str; 4] = ["append", "replace", "set", "unset"];
 /// The longest data of a local option, octets: what one datagram of [`UDP_SIZE`] surely cannot hold with a question.
 pub(crate) const DATA_OCTETS_MAX: usize = 4000;
 /// The longest options of a query, octets: its OPT record tells the length with 16 bits.
@@ -78,7 +82,7 @@ impl EdnsRule {
             "replace" => Action::Replace,
             "set" => Action::Set,
             "unset" => return Self::parse_unset(kind, rest),
-            _ => return Err(Fault::at(action_word, format!("invalid action: {}", quote(&action_name)))),
+            _ => return Err(Fault::at(action_word, format!("invalid action: {}", quote(&action_name))).known(&ACTIONS)),
         };
         let (rest, reverts) = match rest {
             [rest @ .., "revert"] => (rest, true),
@@ -91,7 +95,7 @@ impl EdnsRule {
             ("nsid", _) => return Err(Fault::new("EDNS0 NSID rules can accept no more than one arg")),
             ("subnet", [v4, v6]) => Kind::Subnet { v4_bits: bits(v4, 4, 32)?, v6_bits: bits(v6, 6, 128)? },
             ("subnet", _) => return Err(Fault::new("EDNS0 subnet rules require three or four args")),
-            _ => return Err(Fault::at(kind, format!("invalid rule type {}", quote(&name)))),
+            _ => return Err(Fault::at(kind, format!("invalid rule type {}", quote(&name))).known(&TYPES)),
         };
         Ok(Self { action, option, reverts })
     }
@@ -105,7 +109,7 @@ impl EdnsRule {
             ("nsid", _) => return Err(Fault::new("nsid unset action requires exactly one argument")),
             ("subnet", []) => Kind::Subnet { v4_bits: 0, v6_bits: 0 },
             ("subnet", _) => return Err(Fault::new("subnet unset action requires exactly one argument")),
-            _ => return Err(Fault::at(kind, format!("invalid rule type {}", quote(&name)))),
+            _ => return Err(Fault::at(kind, format!("invalid rule type {}", quote(&name))).known(&TYPES)),
         };
         Ok(Self { action: Action::Unset, option, reverts: false })
     }

@@ -26,6 +26,22 @@ fn a_rule_begins_with_its_type() {
 }
 
 #[test]
+fn what_could_stand_in_the_place_of_a_wrong_word_is_told() {
+    for (rule, help) in [
+        ("bogus a b", "known here: `name`, `class`, `type`, `edns0`, `ttl`, `rcode`, `cname`"),
+        ("stop nmae a b", "did you mean `name`?"),
+        ("edns0 cookie set a b", "known here: `local`, `nsid`, `subnet`"),
+        ("edns0 locla unset a", "did you mean `local`?"),
+        ("edns0 local add 1 b", "known here: `append`, `replace`, `set`, `unset`"),
+    ] {
+        let Err(errors) = Recipe::new([PLUGIN], &format!(". {{\nrewrite {rule}\n}}\n")).build() else {
+            panic!("{rule} builds")
+        };
+        assert!(errors[0].1.ends_with(&format!("= help: {help}")), "{}", errors[0].1);
+    }
+}
+
+#[test]
 fn a_rule_may_go_over_lines_in_braces() {
     right("{\n name a\n b\n}");
     right("continue {\n ttl a\n 5\n}");
