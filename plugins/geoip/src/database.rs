@@ -153,7 +153,9 @@ impl Database {
     /// # Errors
     /// What is wrong with it, in the words of CoreDNS as far as they are known.
     pub(crate) fn read(octets: Vec<u8>, name: &str) -> Result<Self, String> {
-        let reader = Reader::from_source(octets).map_err(|error| format!("failed to open database file: {error}"))?;
+        let reader = Reader::from_source(octets).map_err(|error| {
+            format!("failed to open database file: error opening database: invalid MaxMind DB file: {error}")
+        })?;
         let kind = reader.metadata().database_type.as_str();
         let (has_city, has_asn) = (CITY_TYPES.contains(&kind), ASN_TYPES.contains(&kind));
         if !has_city && !has_asn {

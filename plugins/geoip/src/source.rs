@@ -47,7 +47,8 @@ impl Source {
             let why = error_text(&error);
             fault(format!("failed to open database file: open {}: {why}", path.display()))
         })?;
-        let database = Database::read(octets, &file_name(&path)).map_err(fault)?;
+        let database = Database::read(octets, &file_name(&path))
+            .map_err(|told| fault(told).with_note(format!("the file is {path:?}")))?;
         let built = cx.metrics().gauge(
             "coredns_geoip_build_timestamp_seconds",
             "The time at which the database in use was made.",

@@ -279,6 +279,8 @@ fn told(octets: Vec<u8>, expected: &str) {
     let Err(errors) = recipe(octets, "").build() else { panic!("builds, but should be told: {expected}") };
     let line = errors[0].0.one_line();
     assert!(line.starts_with(&format!("plugin/geoip: Corefile:2 - Error during parsing: {expected}")), "{line}");
+    let (told, shown) = &errors[0];
+    assert!(told.span.is_some() && shown.contains("it.mmdb\""), "{shown}");
 }
 
 #[test]
@@ -288,7 +290,10 @@ fn a_database_of_no_use_is_told() {
         database("UnknownDbType", &[]),
         "failed to open database file: geoip2: reader does not support the \"UnknownDbType\" database type",
     );
-    told(b"nothing of the kind".to_vec(), "failed to open database file: invalid database: ");
+    told(
+        b"nothing of the kind".to_vec(),
+        "failed to open database file: error opening database: invalid MaxMind DB file: invalid database: ",
+    );
 }
 
 #[test]
