@@ -238,6 +238,15 @@ pub fn listen_address<'a>(words: &mut Cursor<'a>) -> Result<Option<&'a Token>, D
     }
 }
 
+/// What is wrong with the port of a side listener's address, as it is told when there should be listened; `None` for a number up to
+/// 65535 and for no port. Go would look other words up among the system's services.
+#[must_use]
+pub fn port_fault(addr: &str) -> Option<String> {
+    let (_, port) = split_host_port(addr).ok()?;
+    let is_port = port.is_empty() || port.parse::<u16>().is_ok();
+    (!is_port).then(|| format!("listen tcp: address {port}: invalid port"))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]

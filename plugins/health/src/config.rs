@@ -2,7 +2,7 @@
 
 use catena_core::Span;
 use catena_core::prelude::*;
-use catena_gocompat::address::listen_address;
+use catena_gocompat::address::{listen_address, port_fault};
 use catena_gocompat::duration::GoDuration;
 
 /// The address without an argument.
@@ -25,6 +25,9 @@ impl Config {
         while words.next() {
             config.span = config.span.or(words.span());
             if let Some(addr) = listen_address(words)? {
+                if let Some(fault) = port_fault(&addr.text) {
+                    return Err(Diagnostic::error(fault).bare().at(addr).with_label("no port"));
+                }
                 config.addr = addr.text.to_string();
                 config.span = Some(addr.span);
             }

@@ -75,6 +75,16 @@ fn lameduck_waits_at_the_end_and_says_so() {
 }
 
 #[test]
+fn a_port_that_is_no_number_is_told_by_the_check() {
+    for port in ["foo", "70000", "-1"] {
+        let told =
+            Recipe::new([PLUGIN], &format!(". {{\nhealth localhost:{port}\n}}")).build().map(|_| ()).unwrap_err();
+        assert_eq!(told[0].0.to_string(), format!("listen tcp: address {port}: invalid port"));
+        assert!(told[0].0.span.is_some());
+    }
+}
+
+#[test]
 fn faults_are_told() {
     for (body, told) in [
         ("health foo", "address foo: missing port in address"),

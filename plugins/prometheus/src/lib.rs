@@ -15,6 +15,7 @@ use catena_core::prelude::*;
 use catena_core::{
     BindFailure, Body, HttpReply, HttpSite, Log, Metrics, PerServer, Service, SiteClose, StartContext, is_unwritten,
 };
+use catena_gocompat::address::port_fault;
 use prometheus::{Encoder, TextEncoder};
 
 use crate::config::{Config, WebFile};
@@ -35,6 +36,9 @@ const RUST: &str = concat!("rust", env!("CARGO_PKG_RUST_VERSION"));
 
 fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     let config = Config::parse(cx.cursor())?;
+    if let (Some(fault), Some(span)) = (port_fault(&config.addr), config.span) {
+        cx.warn(Diagnostic::warning(format!("plugin/prometheus: there will be no page: {fault}")).with_span(span));
+    }
     if let Some(span) = config.runtime_metrics {
         let warning =
             "plugin/prometheus: runtime_metrics has no effect: there is no Go runtime whose metrics could be shown";

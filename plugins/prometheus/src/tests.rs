@@ -196,6 +196,13 @@ fn the_page_is_at_the_address_that_the_corefile_names() {
 }
 
 #[test]
+fn a_port_that_is_no_number_is_told_by_the_check() {
+    let kit = Recipe::new([PLUGIN], ". {\nprometheus localhost:foo\n}").build().ok().unwrap();
+    let warning = "plugin/prometheus: there will be no page: listen tcp: address foo: invalid port";
+    assert_eq!(kit.warnings, [warning]);
+}
+
+#[test]
 fn runtime_metrics_are_told_to_be_none() {
     let kit = Kit::of([PLUGIN, ANSWERING], "prometheus {\n runtime_metrics\n}\nanswering");
     assert!(kit.warnings[0].contains("runtime_metrics has no effect"), "{:?}", kit.warnings);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use catena_core::prelude::*;
 use catena_core::{BindFailure, HttpReply, HttpSite, Log, Readiness, SiteClose};
-use catena_gocompat::address::listen_address;
+use catena_gocompat::address::{listen_address, port_fault};
 
 /// The entry for the plugin list.
 pub const PLUGIN: PluginDef = PluginDef::new("ready", setup);
@@ -15,6 +15,10 @@ const ADDR_DEFAULT: &str = ":8181";
 
 fn setup(cx: &mut Setup<'_>) -> Result<(), Diagnostic> {
     let config = parse(&mut cx.cursor())?;
+    if let (Some(fault), Some(span)) = (port_fault(&config.addr), config.span) {
+        // CoreDNS goes on without the page and says nothing.
+        cx.warn(Diagnostic::warning(format!("plugin/ready: there will be no page: {fault}")).with_span(span));
+    }
     let watched = cx.shared::<Watched>();
     // CoreDNS: the last block that has the directive decides for all.
     watched.continuously.store(config.continuously, Ordering::Relaxed);
@@ -179,6 +183,13 @@ mod tests {
         let kit = kit("a. {\n ready\n slow 0-9\n}\nb. {\n never\n}\nc. {\n ready\n slow 1-9\n}");
         assert_eq!(ask(&kit), (503, "slow".to_owned()));
         assert_eq!(ask(&kit).0, 200);
+    }
+
+    #[test]
+    fn a_port_that_is_no_number_is_told_by_the_check() {
+        let warning = "plugin/ready: there will be no page: listen tcp: address foo: invalid port";
+        assert_eq!(kit(". {\n ready :foo\n}").warnings, [warning]);
+        assert_eq!(kit(". {\n ready :8181\n}").warnings, [""; 0]);
     }
 
     #[test]
