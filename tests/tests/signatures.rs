@@ -12,27 +12,8 @@ use tempfile::TempDir;
 
 /// How long a server may take to begin.
 const START_MAX: Duration = Duration::from_secs(20);
-/// A zone with what is easily signed wrongly: cuts, glue, a wildcard, an empty non-terminal, names in rdata, mixed case.
-const ZONE: &str = "\
-@ 3600 IN SOA ns.Example.ORG. Admin 42 7200 3600 1209600 300
-@ 3600 IN NS NS
-@ 600 IN MX 10 Mail.Example.org.
-@ 600 IN CAA 0 issue \"example.net\"
-ns 3600 IN A 192.0.2.53
-mail 600 IN A 192.0.2.25
-mail 600 IN AAAA 2001:db8::25
-Alias 60 IN CNAME MAIL
-a 300 IN A 192.0.2.2
-a 300 IN A 192.0.2.1
-b.ent 300 IN TXT b \"two strings\"
-_http._tcp 300 IN SRV 0 0 80 A.example.org.
-web 300 IN HTTPS 1 . alpn=h2
-*.w 60 IN TXT any
-sec 60 IN NS ns.example.net.
-sec 60 IN DS 12345 13 2 0102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F20
-uns 60 IN NS ns.uns
-ns.uns 60 IN A 192.0.2.54
-";
+/// A zone with what is easily signed wrongly: cuts, glue, wildcards, empty non-terminals, names in rdata, mixed case.
+const ZONE: &str = include_str!("../fixtures/zones/kinds.zone");
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()

@@ -9,28 +9,7 @@ mod support;
 use support::Found::{Denial, Records};
 use support::Server;
 
-const ZONE: &str = "\
-@ 3600 IN SOA ns.Example.ORG. Admin 42 7200 3600 1209600 300
-@ 3600 IN NS NS
-@ 600 IN MX 10 Mail.Example.org.
-ns 3600 IN A 192.0.2.53
-mail 600 IN A 192.0.2.25
-mail 600 IN AAAA 2001:db8::25
-one 60 IN CNAME two
-two 60 IN CNAME MAIL
-nowhere 60 IN CNAME missing
-tree 60 IN DNAME mail.b.ent
-host.mail.b.ent 60 IN A 192.0.2.26
-b.ent 300 IN TXT b \"two strings\"
-_http._tcp 300 IN SRV 0 0 80 mail.example.org.
-web 300 IN HTTPS 1 . alpn=h2
-*.w 60 IN TXT any
-*.c 60 IN CNAME mail
-sec 60 IN NS ns.example.net.
-sec 60 IN DS 12345 13 2 0102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F20
-uns 60 IN NS ns.uns
-ns.uns 60 IN A 192.0.2.54
-";
+const ZONE: &str = include_str!("../../fixtures/zones/kinds.zone");
 
 #[test]
 fn answers_of_file_are_validated() {
