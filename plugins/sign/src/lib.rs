@@ -55,7 +55,7 @@ impl Service for Sign {
                 }
             });
             if !cx.spawner.spawn(task) {
-                self.log.warning("No task is left to sign zones");
+                self.log.error("No task is left to sign zones");
             }
         }
         Ok(())
