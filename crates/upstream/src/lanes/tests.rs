@@ -1,9 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::SystemTime;
 
-use catena_core::{Clock, Rtype, flags};
+use catena_core::{Rtype, flags};
+use catena_testkit::RealClock;
 
 use super::asked::is_same_name;
 use super::*;
@@ -12,18 +12,6 @@ use crate::message::write_question;
 
 const LIFETIMES: Lifetimes = Lifetimes { expire: Duration::from_secs(10), max_age: None };
 const PATIENCE: Duration = Duration::from_secs(5);
-
-struct RealClock;
-
-impl Clock for RealClock {
-    fn now(&self) -> Instant {
-        Instant::now()
-    }
-
-    fn wall(&self) -> SystemTime {
-        SystemTime::now()
-    }
-}
 
 /// Lanes to a socket that the test answers with.
 struct World {
