@@ -27,10 +27,11 @@ pub fn verify_request(message: &[u8], key_of: impl Fn(&[u8]) -> Option<Arc<Key>>
         Ok(Some(found)) => found,
         Err(_) => return Verdict::Malformed,
     };
-    let mut answer = TsigRecord::unsigned(&record.key_name, &record.algorithm, 0, record.original_id);
+    let mut answer = TsigRecord::unsigned(&record.key_name, &record.algorithm, now, record.original_id);
     let mut refuse = |error| {
         answer.error = error;
-        // Nothing here is secret between the two: no MAC, no time.
+        // Nothing here is secret between the two: no MAC (RFC 8945 section 5.3.2). The time is there as ever: clients look at it first, and
+        // with a zero they would complain of clocks.
         Verdict::Bad(error, ReplySeal { record: answer.clone(), signer: None })
     };
     let Some(key) = key_of(&record.key_name) else { return refuse(TsigError::BadKey) };
@@ -39,7 +40,6 @@ pub fn verify_request(message: &[u8], key_of: impl Fn(&[u8]) -> Option<Arc<Key>>
     if !is_signed(&key, algorithm, &[], &stripped(message, start, record.original_id), &record) {
         return refuse(TsigError::BadSig);
     }
-    answer.time = now;
     let is_timely = is_timely(&record, now);
     if !is_timely {
         // RFC 8945 section 5.2.3: the client's time, and in the other data the server's.
@@ -163,7 +163,17 @@ mod tests {
         let mut reply = query();
         seal.seal(&mut reply);
         let (record, _) = find(&reply).unwrap().unwrap();
-        assert_eq!((record.error, record.mac.len(), record.time), (TsigError::BadKey, 0, 0));
+        assert_eq!((record.error, record.mac.len(), record.time), (TsigError::BadKey, 0, NOW));
+    }
+
+    #[test]
+    fn a_wrong_key_is_told_with_the_time_of_the_server_so_that_nobody_suspects_the_clock() {
+        let (message, _) = signed(&Key::new("key.example", "c2Vjb25k", Algorithm::Sha256).unwrap(), NOW);
+        let Verdict::Bad(TsigError::BadSig, mut seal) = verdict(&message, NOW + 5) else { panic!() };
+        let mut reply = query();
+        seal.seal(&mut reply);
+        let (record, _) = find(&reply).unwrap().unwrap();
+        assert_eq!((record.error, record.mac.len(), record.time), (TsigError::BadSig, 0, NOW + 5));
     }
 
     #[test]
