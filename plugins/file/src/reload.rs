@@ -130,7 +130,7 @@ pub(crate) fn tell(log: &Log, zone: &UpdatedZone, look: Look) {
             ));
         }
         Look::Outdated { file, zone } => log.warning(format_args!(
-            "Zone \"{name}\" is not read from {path:?}: its SOA serial {file} is not newer than {zone}, which updates led to"
+            "Zone \"{name}\" is not read from {path:?}: its SOA serial {file} is not newer than {zone}, that of the zone with its updates in {journal:?}; fetch the zone, and set a higher serial for the file to count"
         )),
         Look::Overruled { file, zone, error } => {
             log.warning(format_args!(

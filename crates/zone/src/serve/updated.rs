@@ -1,5 +1,6 @@
 //! A zone that begins as a file and is changed by updates, which a journal keeps.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -21,7 +22,7 @@ pub enum Look {
     Loaded(u32),
     /// The zone is that of the journal, with this serial and so many steps behind its base.
     Resumed(u32, usize),
-    /// The file changed, and its serial is not newer than the zone's: the zone stays what it is.
+    /// The file changed, and its serial is not newer than the zone's: the zone stays what it is. Told once for each change.
     Outdated {
         /// The serial in the file.
         file: u32,
@@ -65,8 +66,8 @@ struct State {
 #[derive(Debug, Default)]
 struct Keep {
     writer: Option<Writer>,
-    /// The serial in the file when it was read last.
-    file: Option<u32>,
+    /// The serial in the file when it was read last, and what its records were.
+    file: Option<(u32, u64)>,
     /// What is in the journal was overruled by the file before it was open.
     is_overruled: bool,
 }
@@ -152,7 +153,8 @@ impl UpdatedZone {
         let mut keep = self.keep();
         let current = self.shared().load().last().map(|zone| zone.serial());
         let file = from_file.serial();
-        let is_told = keep.file.replace(file) == Some(file);
+        let read = (file, digest(&from_file));
+        let is_told = keep.file.replace(read) == Some(read);
         let zone = match current {
             Some(zone) => zone,
             None => match restore(&self.journal, self.name().wire()) {
@@ -166,7 +168,9 @@ impl UpdatedZone {
             },
         };
         if !is_newer(file, zone) {
-            return if is_told || zone == file { Look::Unchanged } else { Look::Outdated { file, zone } };
+            // The file may have been written from the zone as it is.
+            let is_same = || zone == file && self.shared().load().last().is_some_and(|zone| digest(zone) == read.1);
+            return if is_told || is_same() { Look::Unchanged } else { Look::Outdated { file, zone } };
         }
         self.shared().replace(from_file);
         let set_aside = match &mut keep.writer {
@@ -238,4 +242,13 @@ impl UpdatedZone {
             _ => Ok(()),
         }
     }
+}
+
+/// What the records of a zone are, in whatever order.
+fn digest(zone: &Zone) -> u64 {
+    zone.records().fold(0, |sum, record| {
+        let mut hasher = DefaultHasher::new();
+        (record.owner, record.rtype, record.ttl, record.rdata).hash(&mut hasher);
+        hasher.finish().wrapping_add(sum)
+    })
 }

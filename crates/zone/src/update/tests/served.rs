@@ -105,14 +105,35 @@ fn a_file_that_is_not_newer_is_told_once_and_does_not_count() {
     let (zone, _) = place.started();
     add(&zone, "y");
     add(&zone, "z");
-    place.write(12);
-    assert!(matches!(zone.check(), Look::Unchanged), "the zone has that serial");
     place.write(11);
     assert!(matches!(zone.check(), Look::Outdated { file: 11, zone: 12 }));
     assert!(matches!(zone.check(), Look::Unchanged));
     assert_eq!(serial(&zone), 12);
     drop(zone);
     assert!(matches!(place.started().1, Look::Resumed(12, 2)));
+}
+
+#[test]
+fn an_edit_with_the_serial_unchanged_is_told_once_and_does_not_count() {
+    let place = Place::new();
+    let (zone, _) = place.started();
+    let edit = |serial: u32, edit: &str| {
+        let text = ZONE.replace(" 10 7200", &format!(" {serial} 7200"));
+        std::fs::write(place.path("db"), format!("{text}{edit}\n")).unwrap();
+    };
+    edit(10, "e 60 A 192.0.2.1");
+    assert!(matches!(zone.check(), Look::Outdated { file: 10, zone: 10 }), "before any update");
+    add(&zone, "y");
+    edit(10, "e 60 A 192.0.2.1 ; a remark");
+    assert!(matches!(zone.check(), Look::Unchanged), "no record is another one");
+    edit(10, "e 60 A 192.0.2.100");
+    assert!(matches!(zone.check(), Look::Outdated { file: 10, zone: 11 }));
+    assert!(matches!(zone.check(), Look::Unchanged));
+    edit(11, "");
+    assert!(matches!(zone.check(), Look::Outdated { file: 11, zone: 11 }), "without what the update brought");
+    edit(11, "y 60 A 192.0.2.9");
+    assert!(matches!(zone.check(), Look::Unchanged), "the zone as it is");
+    assert_eq!(serial(&zone), 11);
 }
 
 #[test]
