@@ -13,6 +13,12 @@ pub const TRANSFER_MESSAGES_MAX: usize = 1 << 20;
 /// The most octets of the differences of one transfer. More of them take longer than the whole zone.
 pub const CHANGES_OCTETS_MAX: usize = 64 << 20;
 
+/// The most octets of the records of a whole zone that is fetched, without compression: some ten million records. A zone in memory takes about as much,
+/// and one that never ends must not take all there is.
+pub const TRANSFER_OCTETS_MAX: usize = 1 << 30;
+/// The most records of a whole zone that is fetched. Small ones take more memory than their octets.
+pub const TRANSFER_RECORDS_MAX: usize = 1 << 25;
+
 /// Why messages make no zone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AssemblyError {
@@ -34,6 +40,9 @@ pub enum AssemblyError {
     /// More than [`CHANGES_OCTETS_MAX`] octets of differences.
     #[error("more than {CHANGES_OCTETS_MAX} octets of differences")]
     TooMuch,
+    /// More than [`TRANSFER_OCTETS_MAX`] octets, or [`TRANSFER_RECORDS_MAX`] records, of a whole zone.
+    #[error("more than {TRANSFER_OCTETS_MAX} octets or {TRANSFER_RECORDS_MAX} records")]
+    TooLarge,
     /// Records behind the end.
     #[error("records after the last SOA")]
     Surplus,
@@ -95,14 +104,41 @@ pub struct Assembly {
     state: State,
     messages: usize,
     soa: Vec<u8>,
+    room: Room,
 }
+
+/// What may yet come of a whole zone.
+#[derive(Clone, Copy)]
+pub(super) struct Room {
+    pub(super) octets: usize,
+    pub(super) records: usize,
+}
+
+impl Room {
+    fn take(&mut self, record: RecordRef<'_>) -> Result<(), AssemblyError> {
+        let octets = record.owner.len() + RECORD_FIXED_OCTETS + record.rdata.len();
+        self.octets = self.octets.checked_sub(octets).ok_or(AssemblyError::TooLarge)?;
+        self.records = self.records.checked_sub(1).ok_or(AssemblyError::TooLarge)?;
+        Ok(())
+    }
+}
+
+/// Type, class, TTL and length of the rdata.
+const RECORD_FIXED_OCTETS: usize = 10;
 
 impl Assembly {
     /// For a zone of this name in lower case on the wire, whose transfer was asked for with this id; `current` is the version that is here if
     /// only what changed was asked for.
     #[must_use]
     pub fn new(apex: &[u8], id: u16, current: Option<Arc<Zone>>) -> Self {
-        Self { apex: apex.into(), id, current, state: State::Start, messages: 0, soa: Vec::new() }
+        let room = Room { octets: TRANSFER_OCTETS_MAX, records: TRANSFER_RECORDS_MAX };
+        Self { apex: apex.into(), id, current, state: State::Start, messages: 0, soa: Vec::new(), room }
+    }
+
+    /// With less room for a whole zone.
+    #[cfg(test)]
+    pub(super) fn with_room(self, room: Room) -> Self {
+        Self { room, ..self }
     }
 
     /// Takes the next message.
@@ -167,7 +203,10 @@ impl Assembly {
             State::Whole(builder) => match serial {
                 // The closing SOA record is the opening one.
                 Some(_) => self.state = self.finish_whole()?,
-                None => drop(builder.push(record)?),
+                None => {
+                    self.room.take(record)?;
+                    builder.push(record)?;
+                }
             },
             State::Changes(changes) => {
                 if changes.take(record, serial)? {
@@ -195,13 +234,16 @@ impl Assembly {
         }
         let mut builder = Builder::new(&self.apex);
         let soa = std::mem::take(&mut self.soa);
-        builder.push(decode(&soa).ok_or(AssemblyError::Malformed)?)?;
+        let opening = decode(&soa).ok_or(AssemblyError::Malformed)?;
+        self.room.take(opening)?;
+        builder.push(opening)?;
         if serial.is_some() {
             // A zone of nothing but its SOA record.
             self.state = State::Whole(Box::new(builder));
             self.state = self.finish_whole()?;
             return Ok(());
         }
+        self.room.take(record)?;
         builder.push(record)?;
         self.state = State::Whole(Box::new(builder));
         Ok(())

@@ -10,7 +10,10 @@ mod pace;
 #[cfg(test)]
 mod tests;
 
-pub use assembly::{Assembly, AssemblyError, CHANGES_OCTETS_MAX, Progress, TRANSFER_MESSAGES_MAX};
+pub use assembly::{
+    Assembly, AssemblyError, CHANGES_OCTETS_MAX, Progress, TRANSFER_MESSAGES_MAX, TRANSFER_OCTETS_MAX,
+    TRANSFER_RECORDS_MAX,
+};
 pub use client::{FetchError, Fetched, Primary, fetch, records_of, serial_of};
 pub use fuzz::fuzz_one;
 pub use pace::{PROGRESS_OCTETS_MIN, PROGRESS_SPAN, TRANSFER_DURATION_MAX, TooSlow};

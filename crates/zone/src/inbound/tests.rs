@@ -6,6 +6,7 @@ use catena_core::name::Zone as ZoneName;
 use catena_core::{Class, Outgoing, RecordRef, Rtype};
 use proptest::prelude::*;
 
+use super::assembly::Room;
 use super::{Assembly, AssemblyError, CHANGES_OCTETS_MAX, Progress};
 use crate::zonefile::NoInclude;
 use crate::{SharedZone, Zone, load};
@@ -207,6 +208,25 @@ fn what_comes_and_goes_and_comes_again_has_the_ttl_of_the_end() {
     let sent = messages(shared.transfer(Some(8)).unwrap(), 7);
     let got = assemble(&sent, Some(zone(8, &many))).unwrap().unwrap();
     assert_eq!(text(&got), text(&zone(13, &format!("{many}x 90 IN A 192.0.2.9\n"))));
+}
+
+#[test]
+fn a_whole_zone_has_so_many_octets_and_records_and_no_more() {
+    let sent = messages(SharedZone::serving(zone(7, OLD)).transfer(None).unwrap(), 2);
+    let came = |octets, records| {
+        let mut assembly = Assembly::new(APEX, 0x1234, None).with_room(Room { octets, records });
+        let mut last = None;
+        for message in &sent {
+            last = Some(assembly.message(message)?);
+        }
+        Ok(matches!(last, Some(Progress::Done(_))))
+    };
+    // All of the messages but their heads, and the closing SOA record.
+    let all: Vec<_> = zone(7, OLD).records().map(|record| record.owner.len() + 10 + record.rdata.len()).collect();
+    let (octets, records) = (all.iter().sum(), all.len());
+    assert_eq!(came(octets, records), Ok(true));
+    assert_eq!(came(octets - 1, records), Err(AssemblyError::TooLarge));
+    assert_eq!(came(octets, records - 1), Err(AssemblyError::TooLarge));
 }
 
 #[test]
