@@ -5,7 +5,7 @@ use domain::base::iana::Rtype;
 use crate::answer::flags;
 use crate::query::{Arrival, Edns, Query};
 use crate::question::Question;
-use crate::wire::{HEADER_OCTETS, Malformed, RawRecord, expand_name, expand_rdata, raw_record, u16_at};
+use crate::wire::{HEADER_OCTETS, Malformed, RawRecord, expand_name, expand_rdata, raw_record, skip_name, u16_at};
 
 /// The most records of the prerequisite and update sections of an update together (RFC 2136 sections 2.4 and 2.5).
 pub const UPDATE_RECORDS_MAX: usize = 2000;
@@ -178,5 +178,78 @@ fn is_client_subnet(data: &[u8]) -> bool {
         1 => source.max(scope) <= 32,
         2 => source.max(scope) <= 128,
         _ => false,
+    }
+}
+
+/// The length of a message with all names written out, up to its last record.
+pub(crate) fn whole_len(message: &[u8]) -> usize {
+    measure(message).unwrap_or(message.len())
+}
+
+fn measure(message: &[u8]) -> Result<usize, Malformed> {
+    let count = |at| u16_at(message, at).map(usize::from);
+    let (mut at, mut len) = (HEADER_OCTETS, HEADER_OCTETS);
+    let mut names = Vec::new();
+    for _ in 0..count(4)? {
+        // Nothing is before the question that its name could point to.
+        let end = skip_name(message, at)? + QUESTION_FIXED_OCTETS;
+        len += end - at;
+        at = end;
+    }
+    for _ in 0..count(6)? + count(8)? + count(10)? {
+        if at >= message.len() {
+            break;
+        }
+        let record = raw_record(message, at)?;
+        at = record.end;
+        if record.rtype == Rtype::OPT {
+            len += record.end - record.owner;
+            continue;
+        }
+        names.clear();
+        expand_name(message, record.owner, &mut names)?;
+        if record.rdata != record.end {
+            expand_rdata(message, &record, &mut names)?;
+        }
+        len += RECORD_FIXED_OCTETS + names.len();
+    }
+    Ok(len)
+}
+
+/// Type and class.
+const QUESTION_FIXED_OCTETS: usize = 4;
+/// Type, class, TTL and length of the rdata.
+const RECORD_FIXED_OCTETS: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A query for a.b with these counts of records and these octets behind the question.
+    fn query(authority: u8, additional: u8, rest: &[u8]) -> Vec<u8> {
+        let head = [0, 1, 1, 0, 0, 1, 0, 0, 0, authority, 0, additional];
+        [&head, b"\x01a\x01b\x00\x00\x01\x00\x01".as_slice(), rest].concat()
+    }
+
+    #[test]
+    fn what_lies_behind_a_message_is_not_counted() {
+        let opt = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x04\x00\x03\x00\x00";
+        assert_eq!(whole_len(&query(0, 0, b"")), 21);
+        assert_eq!(whole_len(&query(0, 0, b"junk")), 21);
+        assert_eq!(whole_len(&query(0, 1, opt)), 36);
+        assert_eq!(whole_len(&query(0, 1, &[opt, b"junk".as_slice()].concat())), 36);
+    }
+
+    #[test]
+    fn names_count_written_out_and_records_that_are_missing_do_not() {
+        let ns = b"\xc0\x0c\x00\x02\x00\x01\x00\x00\x00\x00\x00\x04\x01n\xc0\x0e";
+        assert_eq!(whole_len(&query(1, 0, ns)), 21 + 5 + 10 + 5);
+        assert_eq!(whole_len(&query(1, 1, ns)), 21 + 5 + 10 + 5);
+    }
+
+    #[test]
+    fn a_message_that_does_not_parse_has_the_length_of_its_octets() {
+        assert_eq!(whole_len(b"\x00\x01"), 2);
+        assert_eq!(whole_len(&query(0, 1, b"\x00\x00")), 23);
     }
 }

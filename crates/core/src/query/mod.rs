@@ -263,10 +263,11 @@ impl Query {
         }
     }
 
-    /// The length of the request without compression, octets: what CoreDNS logs and counts as its size.
+    /// The length of the request without compression and without what lies behind its last record, octets: what CoreDNS logs and counts
+    /// as its size.
     #[must_use]
     pub fn request_len(&self) -> usize {
-        self.0.request.len()
+        crate::intake::whole_len(&self.0.request)
     }
 
     /// Where the message came in.
