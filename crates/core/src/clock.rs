@@ -28,4 +28,7 @@ pub type Task = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 pub trait Spawner: Send + Sync + 'static {
     /// Starts a task. `false`: there are as many as may be, or the instance has ended; the task is dropped.
     fn spawn(&self, task: Task) -> bool;
+
+    /// Whether the instance has ended, so that a task which was not started is missed by nobody.
+    fn has_ended(&self) -> bool;
 }

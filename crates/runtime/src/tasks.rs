@@ -46,6 +46,10 @@ impl Spawner for Tasks {
         tasks.spawn_on(task, &self.handle);
         true
     }
+
+    fn has_ended(&self) -> bool {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
 }
 
 impl Drop for Tasks {
@@ -65,8 +69,10 @@ mod tests {
         assert!(tasks.spawn(Box::pin(std::future::pending())));
         assert!(tasks.spawn(Box::pin(std::future::pending())));
         assert!(!tasks.spawn(Box::pin(std::future::pending())));
+        assert!(!tasks.has_ended());
         tasks.end();
         assert!(!tasks.spawn(Box::pin(async {})));
+        assert!(tasks.has_ended());
     }
 
     #[tokio::test]

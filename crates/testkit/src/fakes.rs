@@ -5,7 +5,7 @@ use std::fmt::Arguments;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -160,18 +160,25 @@ impl Exit for FakeExit {
 pub struct RuntimeSpawner {
     handle: tokio::runtime::Handle,
     left: AtomicU64,
+    has_ended: AtomicBool,
 }
 
 impl RuntimeSpawner {
     /// At most `limit` tasks in all.
     #[must_use]
     pub fn new(handle: tokio::runtime::Handle, limit: u64) -> Arc<Self> {
-        Arc::new(Self { handle, left: AtomicU64::new(limit) })
+        Arc::new(Self { handle, left: AtomicU64::new(limit), has_ended: AtomicBool::new(false) })
     }
 
     /// Refuses every further task, or allows so many.
     pub fn allow(&self, tasks: u64) {
         self.left.store(tasks, Ordering::SeqCst);
+    }
+
+    /// Refuses every further task because the instance has ended.
+    pub fn end(&self) {
+        self.allow(0);
+        self.has_ended.store(true, Ordering::SeqCst);
     }
 }
 
@@ -182,5 +189,9 @@ impl Spawner for RuntimeSpawner {
             self.handle.spawn(task);
         }
         taken.is_ok()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::SeqCst)
     }
 }

@@ -122,7 +122,7 @@ impl Members {
         let Some(spawner) = self.spawner.get() else { return };
         let name = kept.name.clone();
         let task = Box::pin(kept.run(Arc::clone(self)));
-        if !spawner.spawn(task) {
+        if !spawner.spawn(task) && !spawner.has_ended() {
             self.log.warning(format_args!("No task is left to keep zone {name}"));
         }
     }

@@ -88,7 +88,8 @@ impl Notifier for Teller {
             stream::iter(hosts).for_each_concurrent(TOLD_AT_ONCE_MAX, |host| news.tell(host)).await;
             log.debug(format_args!("Sent notifies for zone {} to {shown}", quote(&name::text(news.zone.for_slice()))));
         };
-        if !spawner.spawn(Box::pin(task)) {
+        // A zone may change while its instance ends; the one that takes its place tells of all its zones.
+        if !spawner.spawn(Box::pin(task)) && !spawner.has_ended() {
             self.log.warning(format_args!("Failed sending notifies: too many tasks, {} is not told", stanza.shown));
         }
     }

@@ -10,7 +10,7 @@ use catena_zone::tsig::{Algorithm, Key, KeyRing, Verdict, verify_request};
 
 use super::{PLUGIN, ZONE};
 
-/// `changed ZONE`: tells of a change of the zone when the instance serves.
+/// `changed ZONE`: tells of a change of the zone when the instance serves, and when it ends.
 const CHANGED: PluginDef = PluginDef::new("changed", |cx| {
     use std::sync::{Arc, OnceLock};
 
@@ -21,6 +21,11 @@ const CHANGED: PluginDef = PluginDef::new("changed", |cx| {
     #[async_trait]
     impl Service for Changed {
         async fn serving(&self, _: &StartContext<'_>) {
+            self.1.get().unwrap().notify(self.0.for_slice());
+        }
+
+        /// A zone may change to the last.
+        async fn shutdown(&self) {
             self.1.get().unwrap().notify(self.0.for_slice());
         }
     }
@@ -184,4 +189,19 @@ fn a_key_that_nobody_holds_and_a_second_one_are_errors() {
         twice,
         "plugin/transfer: plugin/transfer: Corefile:6 - Error during parsing: key already specified",
     );
+}
+
+#[test]
+fn too_many_tasks_are_told_of_but_not_that_an_instance_that_has_ended_starts_none() {
+    let secondary = Secondary::new(&[0]);
+    let kit = kit(&format!("transfer {{\n to {}\n}}\nchanged example.org", secondary.addr));
+    lines(&kit, 1);
+    kit.spawner.allow(0);
+    kit.shutdown();
+    let told =
+        format!("[WARNING] plugin/transfer: Failed sending notifies: too many tasks, [{}] is not told", secondary.addr);
+    assert_eq!(kit.log.take(), [told]);
+    kit.spawner.end();
+    kit.shutdown();
+    assert_eq!(kit.log.take(), Vec::<String>::new());
 }
