@@ -1,6 +1,6 @@
 //! Connections to an upstream: one query in flight on each, buffers kept with them.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -98,26 +98,13 @@ impl UdpConn {
 /// Waits for a datagram with this id. Others, and those too short for a header, are passed over. A refusal ends it at once.
 pub(crate) async fn receive(socket: &UdpSocket, inbox: &mut [u8], id: u16) -> io::Result<usize> {
     for _ in 0..=SKIPPED_MAX {
-        let len = receive_any(socket, inbox).await?;
+        // It waits for errors, too: a refusal makes a socket neither readable nor writable.
+        let len = socket.recv(inbox).await?;
         if message::has_id(&inbox[..len], id) {
             return Ok(len);
         }
     }
     Err(io::Error::other("too many replies with another id"))
-}
-
-/// Waits for a datagram or an error. That nobody is there (ICMP) makes a socket neither readable nor writable, so that the runtime's own
-/// way of receiving does not see it.
-async fn receive_any(socket: &UdpSocket, inbox: &mut [u8]) -> io::Result<usize> {
-    loop {
-        let ready = socket.ready(Interest::READABLE | Interest::ERROR).await?;
-        // One of the two: tokio does nothing for both together.
-        let interest = if ready.is_error() { Interest::ERROR } else { Interest::READABLE };
-        match socket.try_io(interest, || (&*SockRef::from(socket)).read(inbox)) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            received => return received,
-        }
-    }
 }
 
 /// How long the steps of an exchange may take.
