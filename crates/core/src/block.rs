@@ -78,6 +78,8 @@ pub struct Block {
     pub zones: Zones,
     /// Its chain.
     pub links: Vec<Link>,
+    /// The first link of the chain that has foresight.
+    pub(crate) seer: Option<usize>,
     /// What runs beside the chain, in the order of the plugin list.
     pub services: Vec<NamedService>,
     /// Who tells whether the block is ready.

@@ -250,6 +250,7 @@ fn link(
             keys: draft.keys,
             key_spans: draft.key_spans,
             zones: draft.zones,
+            seer: links.iter().position(|link| link.plugin.foresight().is_some()),
             links,
             services: draft.services,
             readiness: draft.readiness,

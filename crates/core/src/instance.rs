@@ -13,6 +13,7 @@ use hashbrown::HashMap as FastMap;
 use crate::answer::{Answer, ReplyEdns};
 use crate::block::{BindSpec, Block, InstanceSettings};
 use crate::clock::{Clock, Spawner};
+use crate::foresight::Sight;
 use crate::log::Log;
 use crate::metrics::{Metrics, RequestMetrics};
 use crate::name::Zone;
@@ -360,7 +361,8 @@ impl Instance {
 
     /// Answers a query: class and EDNS version are checked, then the block's chain runs.
     pub async fn serve(&self, query: &mut Query) -> Reply {
-        match self.block_for(query) {
+        let block = query.take_placed().and_then(|index| self.blocks.get(index));
+        match block.map_or_else(|| self.block_for(query), Ok) {
             Ok(block) => Next::whole(block).run(query).await,
             Err(reply) => {
                 if let Some(rcode) = reply.rcode()
@@ -371,6 +373,17 @@ impl Instance {
                 reply
             }
         }
+    }
+
+    /// Finds the block of a query that was read and will be served, and takes the first step of what its chain foresees. `None`: nothing.
+    pub fn foresee(&self, query: &mut Query) -> Option<Sight<'_>> {
+        // What is refused is refused when it is served.
+        let block = self.block_for(query).ok()?;
+        query.set_is_placed();
+        let foresight = block.links.get(block.seer?)?.plugin.foresight()?;
+        let mut sight = Sight::new(foresight);
+        sight.go_on(query);
+        Some(sight)
     }
 
     fn block_for(&self, query: &mut Query) -> Result<&Arc<Block>, Reply> {

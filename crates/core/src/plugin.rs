@@ -11,6 +11,7 @@ use domain::base::iana::OptRcode as Rcode;
 
 use crate::answer::Answer;
 use crate::block::Block;
+use crate::foresight::Foresight;
 use crate::query::Query;
 use crate::transfer::Envelopes;
 
@@ -19,6 +20,11 @@ use crate::transfer::Envelopes;
 pub trait Plugin: Send + Sync + 'static {
     /// Answers the query, or lets the rest of the chain do it: `next.run(query).await`, 0 to n times, and edits what comes back.
     async fn serve(&self, query: &mut Query, next: Next<'_>) -> Reply;
+
+    /// Where it will look for answers, for links that read a large store. Of a chain the first link that has one is asked.
+    fn foresight(&self) -> Option<&dyn Foresight> {
+        None
+    }
 }
 
 /// What a link gives back.

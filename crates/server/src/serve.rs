@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use catena_core::foresight::FORESIGHT_STEPS;
 use catena_core::{Arrival, Env, Envelopes, Finished, Intake, Query, Rcode, Reply, finish, finish_bare, finish_part};
 use prometheus::Counter;
 
@@ -21,6 +22,9 @@ use crate::worker::{TaskTicket, Worker};
 
 /// The most queries that a route keeps to use again.
 const SPARE_QUERIES_MAX: usize = 64;
+
+/// The most queries that are read before the first of them is served.
+pub(crate) const GROUP_MAX: usize = 8;
 
 /// Where the messages of a socket go in one generation.
 pub(crate) struct Route {
@@ -80,8 +84,8 @@ impl Route {
         }
     }
 
-    /// Logs and counts a panic and writes SERVFAIL for the message, of which the panic left nothing else.
-    fn recover(&self, caught: &Caught, message: &[u8], arrival: Arrival, out: &mut Vec<u8>) -> bool {
+    /// Logs and counts a panic.
+    fn tell(&self, caught: &Caught) {
         let instance = &self.env.instance;
         let stack = caught.stack.as_deref().map(|stack| format!("\n{stack}")).unwrap_or_default();
         instance.log.error(format_args!(
@@ -90,6 +94,11 @@ impl Route {
             caught.message
         ));
         instance.requests.panics.inc();
+    }
+
+    /// Tells of a panic and writes SERVFAIL for the message, of which the panic left nothing else.
+    fn recover(&self, caught: &Caught, message: &[u8], arrival: Arrival, out: &mut Vec<u8>) -> bool {
+        self.tell(caught);
         self.refuse(message, arrival, out)
     }
 
@@ -112,8 +121,6 @@ pub(crate) struct Message<'a> {
     /// It was longer and the rest is lost.
     pub(crate) is_cut: bool,
     pub(crate) arrival: Arrival,
-    /// Woken when a query that waits can go on.
-    pub(crate) waker: &'a Waker,
 }
 
 /// What becomes of a message at once.
@@ -128,7 +135,48 @@ pub(crate) enum Outcome<F> {
     Later(Later<F>),
 }
 
-/// Reads a message and polls its query once, everything in place.
+/// What a message is.
+pub(crate) enum Opened {
+    /// A query, to be served.
+    Query(Query),
+    /// Nothing that is answered.
+    Nothing,
+    /// What is answered without being served: the reply is in the buffer.
+    Reply,
+}
+
+/// Reads a message.
+pub(crate) fn open(route: &Route, message: &Message<'_>, out: &mut Vec<u8>) -> Opened {
+    let opened = guarded(route.panics, || read(route, message, out));
+    opened.unwrap_or_else(|caught| match route.recover(&caught, message.octets, message.arrival.clone(), out) {
+        true => Opened::Reply,
+        false => Opened::Nothing,
+    })
+}
+
+/// Lets the links that will have the queries of a batch look ahead, so that these need not wait for the memory one after the other.
+pub(crate) fn foresee<'a>(route: &Route, queries: impl Iterator<Item = &'a mut Query>) {
+    let looked = guarded(route.panics, || {
+        let mut sights = [const { None }; GROUP_MAX];
+        let mut group = [const { None }; GROUP_MAX];
+        for ((sight, place), query) in sights.iter_mut().zip(&mut group).zip(queries) {
+            *sight = route.env.instance.foresee(query);
+            *place = Some(&*query);
+        }
+        for _ in 1..FORESIGHT_STEPS {
+            for (sight, query) in sights.iter_mut().zip(group) {
+                if let (Some(sight), Some(query)) = (sight, query) {
+                    sight.go_on(query);
+                }
+            }
+        }
+    });
+    if let Err(caught) = looked {
+        route.tell(&caught);
+    }
+}
+
+/// Reads a message and polls its query once, everything in place. Whoever takes a query that waits polls it again.
 pub(crate) fn serve<F>(
     worker: &Rc<Worker>,
     route: &Rc<Route>,
@@ -140,7 +188,26 @@ pub(crate) fn serve<F>(
 where
     F: Future<Output = (Query, Reply)>,
 {
-    let polled = guarded(route.panics, || step(route, exchange, start, message, out));
+    match open(route, message, out) {
+        Opened::Query(query) => serve_query(worker, route, exchange, (start(query), Waker::noop()), message, out),
+        Opened::Nothing => Outcome::Nothing,
+        Opened::Reply => Outcome::Reply,
+    }
+}
+
+/// Polls once what serves the query of a message; the waker is woken when a query that waits can go on.
+pub(crate) fn serve_query<F>(
+    worker: &Rc<Worker>,
+    route: &Rc<Route>,
+    exchange: &mut Exchange<F>,
+    serving: (F, &Waker),
+    message: &Message<'_>,
+    out: &mut Vec<u8>,
+) -> Outcome<F>
+where
+    F: Future<Output = (Query, Reply)>,
+{
+    let polled = guarded(route.panics, || step(route, exchange, serving, out));
     match polled {
         Ok(Step::Replied) => Outcome::Reply,
         Ok(Step::Silent) => Outcome::Nothing,
@@ -178,12 +245,7 @@ where
 /// Drops a future of plugins, whose drop may panic as well.
 fn discard<F: Future>(route: &Route, exchange: &mut Exchange<F>) {
     if let Err(caught) = guarded(route.panics, || exchange.clear()) {
-        route.env.instance.log.error(format_args!(
-            "Recovered from panic in server: {:?} {}",
-            route.label(),
-            caught.message
-        ));
-        route.env.instance.requests.panics.inc();
+        route.tell(&caught);
     }
 }
 
@@ -198,47 +260,42 @@ enum Step {
     Waits,
 }
 
-fn step<F>(
-    route: &Route,
-    exchange: &mut Exchange<F>,
-    start: impl FnOnce(Query) -> F,
-    message: &Message<'_>,
-    out: &mut Vec<u8>,
-) -> Step
-where
-    F: Future<Output = (Query, Reply)>,
-{
+fn read(route: &Route, message: &Message<'_>, out: &mut Vec<u8>) -> Opened {
     let mut query = route.query(&message.arrival);
     let intake = if message.is_cut {
         query.read_cut(message.octets, message.arrival.clone())
     } else {
         query.read(message.octets, message.arrival.clone())
     };
-    let done = match intake {
-        Intake::Serve => match exchange.start(start(query), message.waker) {
-            Poll::Pending => return Step::Waits,
-            Poll::Ready((mut served, reply)) => match finish(&mut served, reply, out) {
-                Finished::Stream(envelopes) => return Step::Streams(served, envelopes),
-                finished => {
-                    query = served;
-                    finished.is_send()
-                }
-            },
-        },
-        Intake::Drop => false,
+    let opened = match intake {
+        Intake::Serve => return Opened::Query(query),
+        Intake::Drop => Opened::Nothing,
         Intake::Reject(reply) => {
             out.clear();
             out.extend_from_slice(&reply);
-            true
+            Opened::Reply
         }
         Intake::NoQuestion => {
             route.env.instance.requests.count_dropped(&query, Rcode::SERVFAIL);
             finish_bare(&query, Rcode::SERVFAIL, out);
-            true
+            Opened::Reply
         }
     };
     route.put_back(query);
-    if done { Step::Replied } else { Step::Silent }
+    opened
+}
+
+fn step<F>(route: &Route, exchange: &mut Exchange<F>, (serving, waker): (F, &Waker), out: &mut Vec<u8>) -> Step
+where
+    F: Future<Output = (Query, Reply)>,
+{
+    let Poll::Ready((mut query, reply)) = exchange.start(serving, waker) else { return Step::Waits };
+    let finished = match finish(&mut query, reply, out) {
+        Finished::Stream(envelopes) => return Step::Streams(query, envelopes),
+        finished => finished,
+    };
+    route.put_back(query);
+    if finished.is_send() { Step::Replied } else { Step::Silent }
 }
 
 /// A query that waits, with what is needed to answer it should it panic.
@@ -312,10 +369,6 @@ impl Streaming {
             finish_part(query, answer, out);
             Some(())
         });
-        pulled.inspect_err(|caught| {
-            let instance = &route.env.instance;
-            instance.log.error(format_args!("Recovered from panic in server: {:?} {}", route.label(), caught.message));
-            instance.requests.panics.inc();
-        })
+        pulled.inspect_err(|caught| route.tell(caught))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use catena_core::prelude::*;
-use catena_core::{Entry, Question, SECTIONS};
+use catena_core::{Entry, Question, SECTIONS, foresight};
 
 use crate::scopes::{Network, Place};
 use crate::store::Stored;
@@ -110,6 +110,20 @@ impl Item {
             stored: now,
             usage: Usage::default(),
             rare: None,
+        }
+    }
+
+    /// Asks the memory for what a hit reads: for the item itself, or for what hangs on it.
+    pub(crate) fn foresee(&self, hangs_on_it: bool) {
+        if hangs_on_it {
+            foresight::ask_for_octets(&self.octets);
+            if let Some(first) = self.entries.first() {
+                foresight::ask_for(first);
+            }
+        } else {
+            foresight::ask_for(&self.key);
+            foresight::ask_for(&self.octets);
+            foresight::ask_for(&self.usage);
         }
     }
 

@@ -18,7 +18,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use catena_core::prelude::*;
-use catena_core::{LabelsSet, Question};
+use catena_core::{Foresight, LabelsSet, Question};
 use foldhash::quality::RandomState;
 
 use crate::config::Config;
@@ -135,6 +135,24 @@ impl Plugin for Cache {
                 reply
             }
         }
+    }
+    fn foresight(&self) -> Option<&dyn Foresight> {
+        Some(self)
+    }
+}
+
+impl Foresight for Cache {
+    /// A hit in the store of answers is foreseen, and for denials whether there may be one.
+    fn step(&self, query: &Query, step: usize, trace: u64) -> u64 {
+        let stores = &self.0.stores;
+        if step > 0 {
+            stores.success.foresee(trace, step, |item| item.foresee(step > 2));
+            return trace;
+        }
+        let hash = stores.key_of(query).hash;
+        stores.success.foresee(hash, step, |_| ());
+        stores.denial.foresee(hash, step, |_| ());
+        hash
     }
 }
 

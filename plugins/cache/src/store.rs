@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwapOption, Guard};
+use catena_core::foresight;
 
 use crate::item::Item;
 
@@ -68,6 +69,24 @@ impl<T: Stored> Set<T> {
 
     fn lock(&self) -> MutexGuard<'_, usize> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the memory for the tags.
+    fn foresee_tags(&self) {
+        foresight::ask_for(&self.tags);
+    }
+
+    /// Asks the memory for the place of the item with this hash. The tags are read.
+    fn foresee_place(&self, hash: u64) {
+        if let Some(way) = self.tags.ways_of(tag_of(hash)).next() {
+            foresight::ask_for(&self.items[way]);
+        }
+    }
+
+    /// The item with this hash, if it is the first with its tag.
+    fn first_with_tag(&self, hash: u64) -> Option<Held<T>> {
+        let way = self.tags.ways_of(tag_of(hash)).next()?;
+        Some(self.items[way].load())
     }
 
     /// The item with this hash and its way.
@@ -176,6 +195,27 @@ impl<T: Stored> Store<T> {
         let Some(first) = self.sets[first].get() else { return nothing() };
         let spilled = || self.sets[second].get().filter(|_| first.has_spilled.load(Ordering::Acquire))?.find(hash);
         first.find(hash).or_else(spilled).map_or_else(nothing, |(_, held)| held)
+    }
+
+    /// The set where an item with this hash is before any other.
+    fn first_set(&self, hash: u64) -> Option<&Set<T>> {
+        let [first, _] = self.indexes_of(hash);
+        self.sets[first].get().map(|set| &**set)
+    }
+
+    /// One of the steps on the way to the item with this hash; in the last ones `ask` asks the memory for what the item has, in the step
+    /// with that number.
+    pub(crate) fn foresee(&self, hash: u64, step: usize, ask: impl FnOnce(&T)) {
+        let Some(set) = self.first_set(hash) else { return };
+        match step {
+            0 => set.foresee_tags(),
+            1 => set.foresee_place(hash),
+            _ => {
+                if let Some(item) = set.first_with_tag(hash).as_ref().and_then(|held| held.as_ref()) {
+                    ask(item);
+                }
+            }
+        }
     }
 
     /// The sets of a hash, locked in the order of their indexes, so that two writers cannot wait for each other. The first one is that of

@@ -8,6 +8,7 @@ mod upstream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use catena_core::foresight::FORESIGHT_STEPS;
 use catena_core::prelude::*;
 use catena_core::{Class, Fixed};
 use catena_testkit::{Ask, Kit, METADATA, Recipe, Seen, TELL};
@@ -47,6 +48,24 @@ fn count(kit: &Kit, name: &str) -> f64 {
 fn count_of(kit: &Kit, name: &str, kind: &str) -> f64 {
     let series = format!("coredns_cache_{name}{{server=\"dns://:53\",type=\"{kind}\",view=\"\",zones=\".\"}}");
     kit.metric(&series).unwrap_or(0.0)
+}
+
+#[test]
+fn to_look_ahead_counts_nothing_and_changes_no_reply() {
+    let kit = kit("", "ok:60");
+    let counts = |kit: &Kit| (count(kit, "requests_total"), count(kit, "misses_total"), count_of(kit, "hits_total", "success"));
+    for wanted in [(1.0, 1.0, 0.0), (2.0, 1.0, 1.0)] {
+        let mut query = kit.query(0, &Ask::new("a.example.org A"));
+        let before = counts(&kit);
+        let mut sight = kit.instance().foresee(&mut query).unwrap();
+        for _ in 1..FORESIGHT_STEPS {
+            sight.go_on(&query);
+        }
+        assert_eq!(counts(&kit), before);
+        let reply = kit.run(kit.instance().serve(&mut query));
+        assert_eq!(show(&Kit::see(&mut query, reply)), "NOERROR .1/60");
+        assert_eq!(counts(&kit), wanted);
+    }
 }
 
 #[test]

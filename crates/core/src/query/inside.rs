@@ -31,6 +31,7 @@ impl Query {
             deadline: None,
             env: Arc::clone(&inner.env),
             block: inner.block,
+            is_placed: false,
             labels: Vec::new(),
             seal: None,
             depth: inner.depth,

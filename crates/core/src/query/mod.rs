@@ -49,6 +49,8 @@ struct Inner {
     env: Arc<Env>,
     /// The index of the server block.
     block: usize,
+    /// The block was found before the query is served.
+    is_placed: bool,
     /// Labels that plugins set on the way.
     labels: Vec<(&'static str, String)>,
     seal: Option<Box<dyn Seal>>,
@@ -79,6 +81,7 @@ impl Query {
             deadline: None,
             env,
             block: usize::MAX,
+            is_placed: false,
             labels: Vec::new(),
             seal: None,
             depth: 0,
@@ -101,6 +104,7 @@ impl Query {
         inner.subnet = None;
         inner.depth = 0;
         inner.block = usize::MAX;
+        inner.is_placed = false;
         inner.original = None;
         inner.shown = None;
         inner.labels.clear();
@@ -365,6 +369,16 @@ impl Query {
     /// The query is in the hands of a server block.
     pub(crate) fn enter(&mut self, block: usize) {
         self.0.block = block;
+    }
+
+    /// The block that it is in is that which serves it.
+    pub(crate) fn set_is_placed(&mut self) {
+        self.0.is_placed = true;
+    }
+
+    /// The block that was found before, the first time that it is asked for.
+    pub(crate) fn take_placed(&mut self) -> Option<usize> {
+        std::mem::take(&mut self.0.is_placed).then_some(self.0.block)
     }
 
     /// The server block that has the query.

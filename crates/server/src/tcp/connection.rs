@@ -5,7 +5,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
 
 use catena_core::{Arrival, Protocol, ProxyPolicy, Query, Reply};
 use futures_util::StreamExt;
@@ -169,7 +168,7 @@ impl Connection {
                 received: route.env.clock.now(),
                 is_crowded: false,
             };
-            let message = Message { octets, is_cut: false, arrival, waker: Waker::noop() };
+            let message = Message { octets, is_cut: false, arrival };
             match serve(&self.worker, &route, exchange, start, &message, &mut reply) {
                 Outcome::Reply => self.output.push(&reply),
                 Outcome::Nothing => {}

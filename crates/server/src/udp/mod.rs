@@ -6,7 +6,7 @@ mod waiters;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::bind::Bound;
 use crate::clock::QUERIES_A_LOOK;
 use crate::exchange::{Exchange, serve_one};
 use crate::proxy::Dropped;
-use crate::serve::{Message, Outcome, Route, serve};
+use crate::serve::{GROUP_MAX, Message, Opened, Outcome, Route, foresee, open as open_message, serve_query};
 use crate::worker::Worker;
 
 /// The room that a reply buffer keeps between datagrams, octets.
@@ -97,6 +97,16 @@ struct Udp {
     sender: Sender,
     /// The socket takes no more replies for now.
     is_blocked: bool,
+}
+
+/// A query that was read and is to be served.
+struct Admitted<'a> {
+    query: Query,
+    message: Message<'a>,
+    /// The room for its reply.
+    reply: Vec<u8>,
+    peer: SocketAddr,
+    source: Option<IpAddr>,
 }
 
 /// The queries that a socket is busy with: the one that is being served, and those that wait.
@@ -202,31 +212,47 @@ impl Udp {
         // A query that is alone is told the exact time.
         let held = (count >= QUERIES_A_LOOK).then(|| route.clock.hold());
         let received = route.clock.now();
-        for (index, datagram) in (0..count).map_while(|index| receiver.datagram(index)).enumerate() {
-            if index % QUERIES_A_LOOK == QUERIES_A_LOOK - 1
-                && let Some(held) = &held
-            {
+        // What is told about a queue that forgets is true of one query at a time.
+        let group = if route.forgotten.is_some() { 1 } else { GROUP_MAX };
+        for first in (0..count).step_by(group) {
+            if let Some(held) = held.as_ref().filter(|_| first > 0 && first % QUERIES_A_LOOK == 0) {
                 held.look();
             }
-            // Nobody can be answered on port 0, and an address that is none is no client.
-            if let Some(peer) = datagram.peer.filter(|peer| peer.port() != 0) {
-                self.take_on(&route, table, &datagram, peer, received);
-            }
+            let datagrams = (first..count.min(first + group)).map_while(|index| receiver.datagram(index));
+            self.take_on(&route, table, datagrams, received);
         }
         Ok(())
     }
 
-    fn take_on<F>(
+    /// Reads and answers a few datagrams, [`GROUP_MAX`] at most.
+    fn take_on<'a, F>(
         &self,
         route: &Rc<Route>,
         table: &mut Table<F>,
-        datagram: &Datagram<'_>,
-        peer: SocketAddr,
+        datagrams: impl Iterator<Item = Datagram<'a>>,
         received: Instant,
     ) where
         F: Future<Output = (Query, Reply)> + 'static,
     {
-        let Some((client, message)) = unwrapped(route, peer, datagram.octets, received) else { return };
+        let mut group = [const { None }; GROUP_MAX];
+        let mut len = 0;
+        for admitted in datagrams.filter_map(|datagram| self.admit(route, &datagram, received)) {
+            group[len] = Some(admitted);
+            len += 1;
+        }
+        if len > 1 {
+            foresee(route, group.iter_mut().flatten().map(|admitted| &mut admitted.query));
+        }
+        for admitted in group.into_iter().flatten() {
+            self.answer(route, table, admitted);
+        }
+    }
+
+    /// Reads a datagram. `None`: there is nothing to serve, and what is answered all the same is answered.
+    fn admit<'a>(&self, route: &Route, datagram: &Datagram<'a>, received: Instant) -> Option<Admitted<'a>> {
+        // Nobody can be answered on port 0, and an address that is none is no client.
+        let peer = datagram.peer.filter(|peer| peer.port() != 0)?;
+        let (client, octets) = unwrapped(route, peer, datagram.octets, received)?;
         let bound = self.bound.local_addr();
         let source = datagram.destination;
         let arrival = Arrival {
@@ -238,10 +264,23 @@ impl Udp {
             received,
             is_crowded: self.seat.state.borrow().is_full(),
         };
-        let mut octets = self.seat.buffer();
-        let waker = table.waiters.next_waker();
-        let message = Message { octets: message, is_cut: datagram.is_cut, arrival, waker };
-        match serve(&self.worker, route, &mut table.exchange, table.start, &message, &mut octets) {
+        let message = Message { octets, is_cut: datagram.is_cut, arrival };
+        let mut reply = self.seat.buffer();
+        match open_message(route, &message, &mut reply) {
+            Opened::Query(query) => return Some(Admitted { query, message, reply, peer, source }),
+            Opened::Reply => self.seat.push(Outgoing { octets: reply, peer, source }),
+            Opened::Nothing => self.seat.put_back(reply),
+        }
+        None
+    }
+
+    fn answer<F>(&self, route: &Rc<Route>, table: &mut Table<F>, admitted: Admitted<'_>)
+    where
+        F: Future<Output = (Query, Reply)> + 'static,
+    {
+        let Admitted { query, message, reply: mut octets, peer, source } = admitted;
+        let serving = ((table.start)(query), table.waiters.next_waker());
+        match serve_query(&self.worker, route, &mut table.exchange, serving, &message, &mut octets) {
             Outcome::Reply => self.seat.push(Outgoing { octets, peer, source }),
             // A datagram carries no stream: `finish` refuses it.
             Outcome::Nothing | Outcome::Stream(_) => self.seat.put_back(octets),

@@ -1,12 +1,16 @@
 //! Sockets that take no replies, and replies that no socket takes.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 use crate::clock::HeldClock;
 use crate::flight::Flight;
 use crate::limits::{Limits, REPLY_QUEUE_MAX};
+use catena_core::foresight::FORESIGHT_STEPS;
 use catena_core::{
-    Answer, Clock, Env, Fixed, ListenAddr, Log, Metrics, NoLog, PluginDef, Rcode, ReplyQueue, Spawner, Transport,
+    Answer, Clock, Env, Fixed, Foresight, ListenAddr, Log, Metrics, Next, NoLog, Plugin, PluginDef, Rcode, ReplyQueue,
+    Spawner, Transport, async_trait,
 };
 use catena_testkit::{Kit, RuntimeSpawner};
 
@@ -26,6 +30,39 @@ const PLAY: PluginDef = PluginDef::new("play", |cx| {
     }));
     Ok(())
 });
+
+/// Looks ahead, in vain if its argument says so, and answers NOERROR when four steps were taken for each of two queries before.
+const SEER: PluginDef = PluginDef::new("seer", |cx| {
+    let mut words = cx.cursor();
+    words.next();
+    cx.link(Seer { is_blind: words.next_arg(), steps: AtomicUsize::new(0) });
+    Ok(())
+});
+
+struct Seer {
+    is_blind: bool,
+    steps: AtomicUsize,
+}
+
+#[async_trait]
+impl Plugin for Seer {
+    async fn serve(&self, query: &mut Query, _next: Next<'_>) -> Reply {
+        let is_foreseen = self.steps.load(Ordering::Relaxed) == 2 * FORESIGHT_STEPS;
+        Answer::to(query).with_rcode(if is_foreseen { Rcode::NOERROR } else { Rcode::FORMERR }).into()
+    }
+
+    fn foresight(&self) -> Option<&dyn Foresight> {
+        Some(self)
+    }
+}
+
+impl Foresight for Seer {
+    fn step(&self, _query: &Query, _step: usize, _trace: u64) -> u64 {
+        assert!(!self.is_blind, "nothing is to be seen");
+        self.steps.fetch_add(1, Ordering::Relaxed);
+        0
+    }
+}
 
 fn udp() -> Udp {
     let log = Log::new(Arc::new(NoLog));
@@ -146,4 +183,43 @@ fn with_a_queue_that_forgets_they_are_read_and_told_when_it_is_full_and_the_newe
         let dropped = kit.metrics.counter("dropped", "dropped", &["server", "reason"]);
         assert!((dropped.with_label_values(&["dns://:53", "response"]).get() - 2.0).abs() < 0.5);
     });
+}
+
+/// The codes of the replies to queries that came in together.
+fn ask_at_once(kit: &Kit, ids: std::ops::Range<u16>) -> Vec<u8> {
+    kit.run(async {
+        let udp = udp();
+        serve(&udp, kit);
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        for id in ids {
+            client.send_to(&query(id), udp.bound.local_addr()).await.unwrap();
+        }
+        udp.socket.readable().await.unwrap();
+        udp.read_batch(&mut Receiver::new(false), &mut Table::new(serve_one)).unwrap();
+        rcodes(&udp)
+    })
+}
+
+#[test]
+fn queries_that_came_in_together_look_ahead_before_the_first_is_served() {
+    assert_eq!(ask_at_once(&Kit::of([SEER], "seer"), 0..2), [0, 0]);
+}
+
+#[test]
+fn a_query_that_is_alone_does_not_look_ahead() {
+    assert_eq!(ask_at_once(&Kit::of([SEER], "seer"), 0..1), [1]);
+}
+
+#[test]
+fn a_panic_of_one_that_looks_ahead_is_counted_and_its_queries_are_served() {
+    let kit = Kit::of([SEER], "seer blind");
+    assert_eq!(ask_at_once(&kit, 0..2), [1, 1]);
+    assert_eq!(kit.metric("coredns_panics_total"), Some(1.0));
+}
+
+#[test]
+fn more_queries_than_are_read_at_a_time_are_all_answered_in_their_order() {
+    let kit = Kit::of([PLAY], "play");
+    let many = u16::try_from(GROUP_MAX).unwrap() * 2 + 1;
+    assert_eq!(ask_at_once(&kit, 0..many), vec![0; usize::from(many)]);
 }

@@ -1,0 +1,59 @@
+//! Looking ahead: what the queries of a batch will read is asked of the memory before the first of them is served.
+//!
+//! A store of some thousand entries is larger than the CPU's near caches, and a look-up in it is a chain of reads, each of which has to wait
+//! for the one before. The waits of one query cannot be shortened, but those of several queries can pass at the same time: the server
+//! reads a few messages, lets each query's [`Foresight`] go one step along its chain of reads after the other, and only then serves them.
+
+use prefetch_index::prefetch_index;
+
+use crate::query::Query;
+
+/// The steps that are taken for each query; a store that needs fewer does nothing in the last ones.
+pub const FORESIGHT_STEPS: usize = 4;
+
+/// Knows where in memory the answer to a query will be looked for.
+pub trait Foresight: Send + Sync {
+    /// Takes one step of [`FORESIGHT_STEPS`]: reads what the step before asked for and asks for what is behind it with [`ask_for`]. `trace`
+    /// is what the step before returned, 0 at the first.
+    ///
+    /// It is only about time: nothing is changed, counted or promised, and what has to wait is not waited for.
+    fn step(&self, query: &Query, step: usize, trace: u64) -> u64;
+}
+
+/// What is to come of a query, see [`crate::Instance::foresee`].
+pub struct Sight<'a> {
+    foresight: &'a dyn Foresight,
+    step: usize,
+    trace: u64,
+}
+
+impl<'a> Sight<'a> {
+    pub(crate) fn new(foresight: &'a dyn Foresight) -> Self {
+        Self { foresight, step: 0, trace: 0 }
+    }
+
+    /// Takes the next step for the query that it was made for.
+    pub fn go_on(&mut self, query: &Query) {
+        self.trace = self.foresight.step(query, self.step, self.trace);
+        self.step += 1;
+    }
+}
+
+/// Asks the memory for the line in which a value begins, without waiting for it.
+#[inline]
+pub fn ask_for<T>(value: &T) {
+    prefetch_index(std::slice::from_ref(value), 0);
+}
+
+/// Asks the memory for the lines of some octets, the first [`OCTETS_ASKED_FOR_MAX`] of them, without waiting for them.
+#[inline]
+pub fn ask_for_octets(octets: &[u8]) {
+    for at in (0..octets.len().min(OCTETS_ASKED_FOR_MAX)).step_by(LINE_OCTETS) {
+        prefetch_index(octets, at);
+    }
+}
+
+/// More are seldom read for one query.
+pub const OCTETS_ASKED_FOR_MAX: usize = 4 * LINE_OCTETS;
+/// The octets of a line of the CPU's caches.
+const LINE_OCTETS: usize = 64;
