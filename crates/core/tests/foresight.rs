@@ -1,12 +1,12 @@
 //! Queries of a batch that look ahead before they are served. Seen from outside.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::panic, clippy::unwrap_used, missing_docs)]
 
 use std::sync::Arc;
 
 use catena_core::foresight::FORESIGHT_STEPS;
 use catena_core::{Answer, Foresight, Next, Plugin, PluginDef, Query, Rcode, Reply, Setup, View, async_trait};
-use catena_testkit::{Ask, Kit};
+use catena_testkit::{Ask, Kit, Recipe};
 use prometheus::Counter;
 
 /// Counts its steps, and checks that it is told what it said.
@@ -102,8 +102,8 @@ fn a_view_is_asked_once_for_a_query_that_looked_ahead_and_again_for_the_next_mes
 
 #[test]
 fn what_will_be_refused_looks_nowhere_and_is_refused_when_it_is_served() {
-    let kit = Kit::of([SEER], "seer");
-    let mut query = kit.query(0, &Ask::new("a.example.org CH A"));
+    let kit = Recipe::new([SEER], "example.org {\nseer\n}").build().unwrap_or_else(|_| panic!("it is right"));
+    let mut query = kit.query(0, &Ask::new("a.example.net A"));
     assert!(!foresee(&kit, &mut query));
     assert_eq!((rcode_of(&kit, &mut query), kit.metric("steps")), (Some(Rcode::REFUSED), Some(0.0)));
 }

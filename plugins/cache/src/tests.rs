@@ -53,7 +53,8 @@ fn count_of(kit: &Kit, name: &str, kind: &str) -> f64 {
 #[test]
 fn to_look_ahead_counts_nothing_and_changes_no_reply() {
     let kit = kit("", "ok:60");
-    let counts = |kit: &Kit| (count(kit, "requests_total"), count(kit, "misses_total"), count_of(kit, "hits_total", "success"));
+    let counts =
+        |kit: &Kit| (count(kit, "requests_total"), count(kit, "misses_total"), count_of(kit, "hits_total", "success"));
     for wanted in [(1.0, 1.0, 0.0), (2.0, 1.0, 1.0)] {
         let mut query = kit.query(0, &Ask::new("a.example.org A"));
         let before = counts(&kit);
