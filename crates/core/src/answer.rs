@@ -13,7 +13,7 @@ use domain::base::name::ToName;
 use domain::base::rdata::ComposeRecordData;
 
 use crate::query::Query;
-use crate::record::{Entry, Record};
+use crate::record::{Entry, Record, Shape};
 
 /// The most octets of names and rdata in one answer; what is beyond is left out and the reply marked truncated.
 pub const ANSWER_OCTETS_MAX: usize = 1 << 20;
@@ -354,13 +354,21 @@ impl Answer {
         &self.octets
     }
 
-    /// Fills the answer with records kept from another one: its octets and the entries of its sections.
-    pub fn load(&mut self, octets: &[u8], sections: [&[Entry]; 3]) {
+    /// Fills the answer with records that were kept: the octets of all, owner, rdata, owner, rdata, the number of records in each section,
+    /// the numbers of each record, and the TTL of all, seconds.
+    pub fn load(&mut self, octets: &[u8], counts: [u16; 3], mut shapes: impl Iterator<Item = Shape>, ttl: u32) {
         self.octets.clear();
         self.octets.extend_from_slice(octets);
-        for (mine, kept) in self.sections.iter_mut().zip(sections) {
-            mine.clear();
-            mine.extend_from_slice(kept);
+        let mut at = 0;
+        for (section, count) in self.sections.iter_mut().zip(counts) {
+            section.clear();
+            section.extend(shapes.by_ref().take(usize::from(count)).map(|shape| {
+                let Shape { owner_len, rtype, class, rdata_len } = shape;
+                let rdata = at + u32::from(owner_len);
+                let entry = Entry { owner: at, rdata, ttl, rdata_len, rtype, class, owner_len };
+                at = rdata + u32::from(rdata_len);
+                entry
+            }));
         }
     }
 
@@ -401,9 +409,19 @@ mod tests {
     #[test]
     fn what_a_store_keeps_makes_the_same_answer_again() {
         let answer = answer_with(&["192.0.2.1", "192.0.2.2"]);
+        let shapes = answer.all_records().map(|record| Shape {
+            owner_len: record.owner_wire().len() as u8,
+            rtype: record.rtype(),
+            class: record.class(),
+            rdata_len: record.rdata().len() as u16,
+        });
         let mut again = Answer::default();
-        again.load(answer.octets(), SECTIONS.map(|section| answer.entries(section)));
-        assert_eq!(addresses(&again), ["192.0.2.1", "192.0.2.2"]);
+        again.load(answer.octets(), [1, 0, 1], shapes, 7);
+        assert_eq!(addresses(&again), ["192.0.2.1"]);
+        assert_eq!(
+            again.all_records().map(|record| (record.ttl(), record.address())).last().unwrap(),
+            (7, "192.0.2.2".parse().ok())
+        );
         assert_eq!(again.records(Section::Answer).next().unwrap().owner().to_string(), "example.org");
     }
 

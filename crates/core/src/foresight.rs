@@ -9,7 +9,7 @@ use prefetch_index::prefetch_index;
 use crate::query::Query;
 
 /// The steps that are taken for each query; a store that needs fewer does nothing in the last ones.
-pub const FORESIGHT_STEPS: usize = 4;
+pub const FORESIGHT_STEPS: usize = 3;
 
 /// Knows where in memory the answer to a query will be looked for.
 pub trait Foresight: Send + Sync {

@@ -49,7 +49,7 @@ pub use name::{Fallthrough, InlineName, LabelStarts, OwnedName, Zone, Zones};
 pub use plugin::{Blame, Body, Error, Fixed, Link, Next, Plugin, Reply, Rest, Run, is_unwritten};
 pub use query::{Arrival, Edns, LOOKUP_DEPTH_MAX, Protocol, Query, Slot, UDP_SIZE_MIN, edns_options};
 pub use question::Question;
-pub use record::{Entry, Record};
+pub use record::{Entry, Record, Shape};
 pub use service::{
     BindFailure, ClientAuth, Exit, HttpHandler, HttpReply, HttpSite, HttpTls, Interfaces, Readiness, Service,
     SiteClose, StartContext, TlsVersions,

@@ -22,6 +22,19 @@ pub struct Entry {
     pub(crate) owner_len: u8,
 }
 
+/// The numbers of a record whose owner and rdata lie one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// The length of the owner name, octets.
+    pub owner_len: u8,
+    /// The type of the record.
+    pub rtype: Rtype,
+    /// The class of the record.
+    pub class: Class,
+    /// The length of the rdata, octets.
+    pub rdata_len: u16,
+}
+
 impl Entry {
     /// The length of the record on the wire without compression, octets.
     #[must_use]

@@ -1,13 +1,11 @@
 //! What happens to a reply from further down the chain: one TTL for all of it, and a place in a store.
 
-use std::sync::Arc;
-
 use catena_core::SECTIONS;
 use catena_core::classify;
 use catena_core::prelude::*;
 
 use crate::Inner;
-use crate::item::{Item, Key, WILDCARD_LABEL};
+use crate::item::{Draft, Item, Kept, Key, WILDCARD_LABEL, octets_of};
 use crate::judge::{Verdict, judge};
 use crate::metrics::Kind;
 use crate::scopes::Place;
@@ -17,13 +15,13 @@ pub(crate) const ITEM_OCTETS_MAX: usize = 256 * 1024;
 
 impl Inner {
     /// Gives all records of the reply one TTL, takes the OPT record off and stores the reply, if it may be stored.
-    pub(crate) fn keep(&self, q: &Query, key: Key, answer: &mut Answer) -> Option<Arc<Item>> {
+    pub(crate) fn keep(&self, q: &Query, key: Key, answer: &mut Answer) -> Option<Item> {
         let verdict = judge(answer, q.question(), q.clock().unix_seconds());
         self.keep_judged(q, key, answer, verdict)
     }
 
     /// As [`Inner::keep`], for a reply that was looked at already.
-    pub(crate) fn keep_judged(&self, q: &Query, key: Key, answer: &mut Answer, verdict: Verdict) -> Option<Arc<Item>> {
+    pub(crate) fn keep_judged(&self, q: &Query, key: Key, answer: &mut Answer, verdict: Verdict) -> Option<Item> {
         let Ok(place) = self.stores.place_of(q, key, answer, verdict) else {
             // For another network than the query's: not to be used, and not for the cache to say so.
             self.metrics.of(q).drops.inc(q.shard());
@@ -35,7 +33,7 @@ impl Inner {
         // The same TTL as later hits start from, so that clients see no jump.
         answer.set_ttls(ttl);
         let mut item = None;
-        if verdict.storable && lives && answer.octets().len() <= ITEM_OCTETS_MAX {
+        if verdict.storable && lives && octets_of(answer) <= ITEM_OCTETS_MAX {
             if answers_this(q, key, answer, self) {
                 item = self.store(q, key, &place, answer, verdict, ttl);
                 self.metrics.of(q).set_sizes(self.stores.success.len(), self.stores.denial.len());
@@ -65,27 +63,19 @@ impl Inner {
         (ttl, ttl > 0)
     }
 
-    fn store(
-        &self,
-        q: &Query,
-        key: Key,
-        place: &Place,
-        answer: &Answer,
-        verdict: Verdict,
-        ttl: u32,
-    ) -> Option<Arc<Item>> {
+    fn store(&self, q: &Query, key: Key, place: &Place, answer: &Answer, verdict: Verdict, ttl: u32) -> Option<Item> {
         let (config, stores, handles) = (&self.config, &self.stores, self.metrics.of(q));
         let (name, labels) = (q.lower().as_slice(), q.question().labels());
         let wildcard = q.label(WILDCARD_LABEL).unwrap_or_default();
-        let item = || {
-            Item::new(q.question(), place.key, answer, verdict.answers, ttl, q.now()).of_wildcard(&wildcard).at(place)
+        let draft = || {
+            Draft::new(q.question(), place.key, answer, verdict.answers, ttl, q.now()).of_wildcard(&wildcard).at(place)
         };
         if verdict.kind.class() != classify::Class::Success {
             if config.except_denial.longest(name, labels).is_some() {
                 return None;
             }
-            let item = Arc::new(item());
-            if stores.denial.insert(Arc::clone(&item)) {
+            let item = draft().keep();
+            if stores.denial.insert(item.clone()) {
                 handles.eviction(Kind::Denial, q.shard());
             }
             self.stored_at(q, key, place, Kind::Denial, false);
@@ -97,12 +87,12 @@ impl Inner {
         let positive_first = config.stale.prefer_positive;
         let earlier = if positive_first && !verdict.answers {
             let before = stores.success.get(place.key.hash);
-            before.as_ref().and_then(Item::answering).filter(|item| item.matches(q.question(), &place.key))
+            before.as_ref().and_then(Kept::answering).filter(|item| item.matches(q.question(), &place.key))
         } else {
             None
         };
-        let item = Arc::new(item().after(earlier));
-        if stores.success.insert(Arc::clone(&item)) {
+        let item = draft().after(earlier).keep();
+        if stores.success.insert(item.clone()) {
             handles.eviction(Kind::Success, q.shard());
         }
         // What was denied before is there now.

@@ -22,7 +22,7 @@ use catena_core::{Foresight, LabelsSet, Question};
 use foldhash::quality::RandomState;
 
 use crate::config::Config;
-use crate::item::{Item, Key, WILDCARD_LABEL};
+use crate::item::{Item, Kept, Key, WILDCARD_LABEL};
 use crate::metrics::{CacheMetrics, Handles, Kind};
 use crate::scopes::Scopes;
 use crate::store::{Held, Store, nothing};
@@ -56,7 +56,7 @@ struct Stores {
     denial: Store,
     hasher: RandomState,
     /// The networks for which there are replies, by question; made when there is one.
-    scopes: OnceLock<Store<Scopes>>,
+    scopes: OnceLock<Store<Arc<Scopes>>>,
     scopes_capacity: usize,
 }
 
@@ -107,7 +107,7 @@ enum Looked {
     /// The reply, on the spot.
     Hit(Reply),
     /// An old item, to be served unless the rest of the chain has better.
-    Verify(Arc<Item>),
+    Verify(Item),
     /// Nothing.
     Miss,
 }
@@ -146,7 +146,7 @@ impl Foresight for Cache {
     fn step(&self, query: &Query, step: usize, trace: u64) -> u64 {
         let stores = &self.0.stores;
         if step > 0 {
-            stores.success.foresee(trace, step, |item| item.foresee(step > 2));
+            stores.success.foresee(trace, step, Kept::foresee);
             return trace;
         }
         let hash = stores.key_of(query).hash;
@@ -169,7 +169,7 @@ impl Inner {
         }
         let denial = self.usable_in(&self.stores.denial, q, &key, now);
         let denial = denial.as_ref();
-        let failed = denial.is_some_and(|item| item.rcode() == Rcode::SERVFAIL);
+        let failed = denial.is_some_and(|item| item.head().rcode() == Rcode::SERVFAIL);
         if let Some(item) = denial
             && !failed
             && !self.is_overruled(item, q, &key, now)
@@ -198,17 +198,17 @@ impl Inner {
     }
 
     /// The reply in the store, or behind one there, that answers the question and may be served.
-    fn answering(&self, q: &Query, key: &Key, now: Instant) -> Option<Arc<Item>> {
+    fn answering(&self, q: &Query, key: &Key, now: Instant) -> Option<Item> {
         if let Some(asked) = q.subnet() {
             return self.answering_for(q, key, asked, now);
         }
-        let good = self.stores.success.get(key.hash).as_ref().and_then(Item::answering);
+        let good = self.stores.success.get(key.hash).as_ref().and_then(Kept::answering);
         good.filter(|item| self.usable(item, q, key, now))
     }
 
     /// Whether an item may be served: it answers this question and is not over, or not for too long.
     fn usable(&self, item: &Item, q: &Query, key: &Key, now: Instant) -> bool {
-        let ttl = item.ttl(now);
+        let ttl = item.head().ttl(now);
         let stale_max = i64::try_from(self.config.stale.up_to.as_secs()).unwrap_or(i64::MAX);
         item.matches(q.question(), key) && (ttl > 0 || -ttl < stale_max)
     }
@@ -218,16 +218,16 @@ impl Inner {
         q: &mut Query,
         next: Next<'_>,
         key: Key,
-        item: &Arc<Item>,
+        item: &Item,
         now: Instant,
         kind: Kind,
     ) -> Looked {
         let handles = self.metrics.of(q);
         handles.hit(kind, q.shard());
-        let ttl = item.ttl(now);
+        let ttl = item.head().ttl(now);
         if ttl <= 0 {
             if self.config.stale.verify {
-                return Looked::Verify(Arc::clone(item));
+                return Looked::Verify(item.clone());
             }
             self.refresh_later(q, next, key, item, now, true);
             return Looked::Hit(self.serve_stale(q, item, handles));
@@ -240,7 +240,7 @@ impl Inner {
 
     /// The TTL that a client sees, seconds.
     fn shown_ttl(&self, item: &Item, left: i64) -> u32 {
-        if self.config.keep_ttl { item.ttl_at_first() } else { u32::try_from(left).unwrap_or(0) }
+        if self.config.keep_ttl { item.head().ttl_at_first() } else { u32::try_from(left).unwrap_or(0) }
     }
 
     fn serve_stale(&self, q: &mut Query, item: &Item, handles: &Handles) -> Reply {
@@ -258,8 +258,8 @@ impl Inner {
         if prefetch.amount == 0 {
             return false;
         }
-        let share = (u64::from(item.ttl_at_first()) * u64::from(prefetch.percentage)).div_ceil(100);
-        item.count_hit(now, prefetch.gap) >= prefetch.amount && u64::try_from(left).unwrap_or(0) <= share
+        let share = (u64::from(item.head().ttl_at_first()) * u64::from(prefetch.percentage)).div_ceil(100);
+        item.head().count_hit(now, prefetch.gap) >= prefetch.amount && u64::try_from(left).unwrap_or(0) <= share
     }
 }
 

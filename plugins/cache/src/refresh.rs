@@ -10,7 +10,7 @@ use catena_core::{Body, Protocol};
 use tokio::sync::oneshot;
 
 use crate::Inner;
-use crate::item::{Item, Key, Refreshing};
+use crate::item::{Item, Kept, Key, Refreshing};
 use crate::judge::{Verdict, judge};
 use crate::store::Stored;
 
@@ -19,7 +19,7 @@ struct Outcome {
     /// The reply took the place of the old entry.
     refreshed: bool,
     /// What was stored of it.
-    item: Option<Arc<Item>>,
+    item: Option<Item>,
     reply: Reply,
 }
 
@@ -30,7 +30,7 @@ impl Inner {
         q: &Query,
         next: Next<'_>,
         key: Key,
-        item: &Arc<Item>,
+        item: &Item,
         now: Instant,
         stale: bool,
     ) {
@@ -55,13 +55,13 @@ impl Inner {
     }
 
     /// The hits of an entry count for the one that took its place.
-    fn carry_hits_over(&self, before: &Arc<Item>, now: Instant) {
+    fn carry_hits_over(&self, before: &Item, now: Instant) {
         let denial = self.stores.denial.get(before.hash());
         let success = self.stores.success.get(before.hash());
         if let Some(item) = denial.as_ref().or(success.as_ref())
-            && !Arc::ptr_eq(item, before)
+            && !std::ptr::eq(item.head(), before.head())
         {
-            item.inherit_hits(before, now);
+            item.head().inherit_hits(before.head(), now);
         }
     }
 
@@ -83,7 +83,7 @@ impl Inner {
 
     /// Stores a reply over an old entry if it is good enough for that (RFC 8767 section 4), and whether it is good enough for the
     /// client.
-    fn replace_stale(&self, q: &Query, key: Key, answer: &mut Answer) -> (bool, Option<Arc<Item>>) {
+    fn replace_stale(&self, q: &Query, key: Key, answer: &mut Answer) -> (bool, Option<Item>) {
         if answer.has(flags::TC) || !answer.has(flags::QR) || !self.stores.is_key_of(&key, q) {
             return (false, None);
         }
@@ -107,7 +107,7 @@ impl Inner {
     }
 
     /// Asks the rest of the chain, and serves the old item if that gives nothing good, or not in time.
-    pub(crate) async fn verify(self: &Arc<Self>, q: &mut Query, next: Next<'_>, key: Key, item: Arc<Item>) -> Reply {
+    pub(crate) async fn verify(self: &Arc<Self>, q: &mut Query, next: Next<'_>, key: Key, item: Item) -> Reply {
         let stale = &self.config.stale;
         let claim = if stale.recheck.is_zero() {
             None
@@ -159,13 +159,13 @@ impl Inner {
     }
 
     /// What the client gets of a refresh: the stored item if the wait was for a task, else the reply as it came.
-    fn fresh_reply(&self, q: &mut Query, item: Option<Arc<Item>>, reply: Reply) -> Reply {
+    fn fresh_reply(&self, q: &mut Query, item: Option<Item>, reply: Reply) -> Reply {
         if self.config.stale.verify_timeout.is_zero() {
             return reply;
         }
         match item {
             Some(item) => {
-                let left = item.ttl(q.now());
+                let left = item.head().ttl(q.now());
                 item.answer(q, self.shown_ttl(&item, left)).into()
             }
             None => reply,

@@ -13,7 +13,7 @@ use catena_core::classify;
 use catena_core::prelude::*;
 use catena_core::wire::Malformed;
 
-use crate::item::{Item, Key};
+use crate::item::{Item, Kept, Key};
 use crate::judge::Verdict;
 use crate::metrics::Kind;
 use crate::store::{Held, Store, Stored, nothing};
@@ -66,7 +66,7 @@ pub(crate) struct Scopes {
     networks: Box<[Network]>,
 }
 
-impl Stored for Scopes {
+impl Stored for Arc<Scopes> {
     fn hash(&self) -> u64 {
         self.hash
     }
@@ -150,8 +150,9 @@ impl Inner {
         let mut stale = nothing();
         for place in self.stores.places(*key, asked) {
             let held = store.get(place.key.hash);
-            let left = held.as_ref().filter(|item| item.is_for(place.network) && self.usable(item, q, &place.key, now));
-            match left.map(|item| item.ttl(now)) {
+            let left =
+                held.as_ref().filter(|item| item.head().is_for(place.network) && self.usable(item, q, &place.key, now));
+            match left.map(|item| item.head().ttl(now)) {
                 Some(1..) => return held,
                 Some(_) if stale.is_none() => stale = held,
                 _ => {}
@@ -161,17 +162,17 @@ impl Inner {
     }
 
     /// The same for the replies that answer the question, those included that others remember.
-    pub(crate) fn answering_for(&self, q: &Query, key: &Key, asked: Subnet, now: Instant) -> Option<Arc<Item>> {
+    pub(crate) fn answering_for(&self, q: &Query, key: &Key, asked: Subnet, now: Instant) -> Option<Item> {
         let mut found = self.stores.places(*key, asked).filter_map(|place| {
             let held = self.stores.success.get(place.key.hash);
-            let item = held.as_ref().filter(|item| item.is_for(place.network)).and_then(Item::answering)?;
+            let item = held.as_ref().filter(|item| item.head().is_for(place.network)).and_then(Kept::answering)?;
             self.usable(&item, q, &place.key, now).then_some(item)
         });
         let first = found.next()?;
-        if first.ttl(now) > 0 {
+        if first.head().ttl(now) > 0 {
             return Some(first);
         }
-        let fresh = found.find(|item| item.ttl(now) > 0);
+        let fresh = found.find(|item| item.head().ttl(now) > 0);
         Some(fresh.unwrap_or(first))
     }
 
@@ -179,7 +180,7 @@ impl Inner {
     pub(crate) fn is_overruled(&self, denial: &Item, q: &Query, key: &Key, now: Instant) -> bool {
         q.subnet().is_some_and(|asked| {
             let success = self.usable_for(&self.stores.success, q, key, asked, now);
-            success.as_ref().is_some_and(|item| item.narrowness() > denial.narrowness())
+            success.as_ref().is_some_and(|item| item.head().narrowness() > denial.head().narrowness())
         })
     }
 

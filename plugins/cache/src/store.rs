@@ -5,9 +5,9 @@
 //! the tag fits, from a snapshot cell; they take no lock. Writers of one set wait for each other. If both sets are full, the first one gives up the way whose turn it is.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use arc_swap::{ArcSwapOption, Guard};
+use arc_swap::{ArcSwapAny, Guard, RefCnt};
 use catena_core::foresight;
 
 use crate::item::Item;
@@ -29,39 +29,39 @@ const LANE_BITS: usize = 16;
 const FREE: u16 = 0;
 
 /// A snapshot of a place in the store: an item, or nothing.
-pub(crate) type Held<T = Item> = Guard<Option<Arc<T>>>;
+pub(crate) type Held<P = Item> = Guard<Option<P>>;
 
-/// What a store may hold.
-pub(crate) trait Stored {
+/// What a store may hold: pointers that are counted.
+pub(crate) trait Stored: RefCnt {
     /// The hash under which it lies.
     fn hash(&self) -> u64;
 }
 
 /// A snapshot of nothing.
-pub(crate) fn nothing<T>() -> Held<T> {
+pub(crate) fn nothing<P: Stored>() -> Held<P> {
     Guard::from_inner(None)
 }
 
 /// The entries of one kind.
-pub(crate) struct Store<T = Item> {
-    sets: Box<[OnceLock<Box<Set<T>>>]>,
+pub(crate) struct Store<P: Stored = Item> {
+    sets: Box<[OnceLock<Box<Set<P>>>]>,
     len: AtomicUsize,
 }
 
-struct Set<T> {
+struct Set<P: Stored> {
     tags: Tags,
-    items: [ArcSwapOption<T>; WAYS],
+    items: [ArcSwapAny<Option<P>>; WAYS],
     /// An item for which it is the first set is, or was, in its second.
     has_spilled: AtomicBool,
     /// The way to give up next; whoever writes holds the lock.
     turn: Mutex<usize>,
 }
 
-impl<T: Stored> Set<T> {
+impl<P: Stored> Set<P> {
     fn new() -> Box<Self> {
         Box::new(Self {
             tags: Tags::default(),
-            items: std::array::from_fn(|_| ArcSwapOption::empty()),
+            items: std::array::from_fn(|_| ArcSwapAny::new(None)),
             has_spilled: AtomicBool::new(false),
             turn: Mutex::new(0),
         })
@@ -84,13 +84,13 @@ impl<T: Stored> Set<T> {
     }
 
     /// The item with this hash, if it is the first with its tag.
-    fn first_with_tag(&self, hash: u64) -> Option<Held<T>> {
+    fn first_with_tag(&self, hash: u64) -> Option<Held<P>> {
         let way = self.tags.ways_of(tag_of(hash)).next()?;
         Some(self.items[way].load())
     }
 
     /// The item with this hash and its way.
-    fn find(&self, hash: u64) -> Option<(usize, Held<T>)> {
+    fn find(&self, hash: u64) -> Option<(usize, Held<P>)> {
         self.tags.ways_of(tag_of(hash)).find_map(|way| {
             let held = self.items[way].load();
             held.as_ref().is_some_and(|item| item.hash() == hash).then_some((way, held))
@@ -111,7 +111,7 @@ impl<T: Stored> Set<T> {
     }
 
     /// For whoever holds the lock.
-    fn put(&self, way: usize, item: Arc<T>) {
+    fn put(&self, way: usize, item: P) {
         let tag = tag_of(item.hash());
         // A reader between the two steps compares the hash of the item, so the worst that it sees is a miss.
         self.items[way].store(Some(item));
@@ -163,7 +163,7 @@ fn tag_of(hash: u64) -> u16 {
     hash as u16 | 1
 }
 
-impl<T: Stored> Store<T> {
+impl<P: Stored> Store<P> {
     /// A store for about so many entries, 1024 at least and [`CAPACITY_MAX`] at most. Memory for entries is taken as they come.
     pub(crate) fn new(capacity: usize) -> Self {
         let rounded = (capacity.min(CAPACITY_MAX) / SHARDS).max(PER_SHARD_MIN) * SHARDS;
@@ -190,7 +190,7 @@ impl<T: Stored> Store<T> {
     }
 
     /// The item with this hash. Takes no lock and allocates nothing.
-    pub(crate) fn get(&self, hash: u64) -> Held<T> {
+    pub(crate) fn get(&self, hash: u64) -> Held<P> {
         let [first, second] = self.indexes_of(hash);
         let Some(first) = self.sets[first].get() else { return nothing() };
         let spilled = || self.sets[second].get().filter(|_| first.has_spilled.load(Ordering::Acquire))?.find(hash);
@@ -198,14 +198,14 @@ impl<T: Stored> Store<T> {
     }
 
     /// The set where an item with this hash is before any other.
-    fn first_set(&self, hash: u64) -> Option<&Set<T>> {
+    fn first_set(&self, hash: u64) -> Option<&Set<P>> {
         let [first, _] = self.indexes_of(hash);
         self.sets[first].get().map(|set| &**set)
     }
 
     /// One of the steps on the way to the item with this hash; in the last ones `ask` asks the memory for what the item has, in the step
     /// with that number.
-    pub(crate) fn foresee(&self, hash: u64, step: usize, ask: impl FnOnce(&T)) {
+    pub(crate) fn foresee(&self, hash: u64, step: usize, ask: impl FnOnce(&P)) {
         let Some(set) = self.first_set(hash) else { return };
         match step {
             0 => set.foresee_tags(),
@@ -220,7 +220,7 @@ impl<T: Stored> Store<T> {
 
     /// The sets of a hash, locked in the order of their indexes, so that two writers cannot wait for each other. The first one is that of
     /// the hash's first half.
-    fn lock_both(&self, hash: u64) -> [Option<Locked<'_, T>>; 2] {
+    fn lock_both(&self, hash: u64) -> [Option<Locked<'_, P>>; 2] {
         let [first, second] = self.indexes_of(hash);
         let lock = |index: usize| {
             let set = self.sets[index].get_or_init(Set::new);
@@ -240,17 +240,17 @@ impl<T: Stored> Store<T> {
     }
 
     /// Puts an item in, over one with the same hash. `true`: another one had to go.
-    pub(crate) fn insert(&self, item: Arc<T>) -> bool {
+    pub(crate) fn insert(&self, item: P) -> bool {
         self.update(item.hash(), |_| Some(item))
     }
 
     /// Puts in what is made of the item with this hash, if anything is; nobody else writes it meanwhile. `true`: another one had to go.
-    pub(crate) fn update(&self, hash: u64, make: impl FnOnce(Option<&T>) -> Option<Arc<T>>) -> bool {
+    pub(crate) fn update(&self, hash: u64, make: impl FnOnce(Option<&P>) -> Option<P>) -> bool {
         let mut sets = self.lock_both(hash);
         for locked in sets.iter().flatten() {
             if let Some(way) = locked.set.way_of(hash) {
                 let before = locked.set.items[way].load();
-                if let Some(item) = make(before.as_deref()) {
+                if let Some(item) = make(before.as_ref()) {
                     locked.set.put(way, item);
                 }
                 return false;
@@ -289,7 +289,7 @@ impl<T: Stored> Store<T> {
 }
 
 /// Where a new item goes, if there is room in one of its sets.
-fn free_way_of<'a, T: Stored>([first, second]: &[Option<Locked<'a, T>>; 2]) -> Option<(&'a Set<T>, usize)> {
+fn free_way_of<'a, P: Stored>([first, second]: &[Option<Locked<'a, P>>; 2]) -> Option<(&'a Set<P>, usize)> {
     let first = first.as_ref()?.set;
     let free = first.free_ways();
     if free < FIRST_FREE_MIN
@@ -304,8 +304,8 @@ fn free_way_of<'a, T: Stored>([first, second]: &[Option<Locked<'a, T>>; 2]) -> O
 }
 
 /// A set that is being written.
-struct Locked<'a, T> {
-    set: &'a Set<T>,
+struct Locked<'a, P: Stored> {
+    set: &'a Set<P>,
     /// The way to give up next.
     turn: MutexGuard<'a, usize>,
 }

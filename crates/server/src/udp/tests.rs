@@ -31,7 +31,7 @@ const PLAY: PluginDef = PluginDef::new("play", |cx| {
     Ok(())
 });
 
-/// Looks ahead, in vain if its argument says so, and answers NOERROR when four steps were taken for each of two queries before.
+/// Looks ahead, in vain if its argument says so, and answers NOERROR when all steps were taken for each of two queries before.
 const SEER: PluginDef = PluginDef::new("seer", |cx| {
     let mut words = cx.cursor();
     words.next();

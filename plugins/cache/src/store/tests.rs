@@ -9,15 +9,15 @@ use catena_core::{Question, Section};
 use proptest::prelude::*;
 
 use super::*;
-use crate::item::Key;
+use crate::item::{Draft, Kept, Key};
 
-fn item(hash: u64, ttl: u32) -> Arc<Item> {
+fn item(hash: u64, ttl: u32) -> Item {
     let name = owned("a.example.org").unwrap();
     let question = Question::new(name.for_slice(), Rtype::A, Class::IN);
     let mut answer = Answer::default();
     answer.push_address(Section::Answer, &name, Class::IN, ttl, "192.0.2.1".parse().unwrap());
     let key = Key { hash, dnssec_ok: false, checking_disabled: false };
-    Arc::new(Item::new(&question, key, &answer, true, ttl, epoch()))
+    Draft::new(&question, key, &answer, true, ttl, epoch()).keep()
 }
 
 #[allow(clippy::disallowed_methods)]
@@ -31,7 +31,7 @@ fn hash_of(number: u64) -> u64 {
 }
 
 fn ttl_of(store: &Store, hash: u64) -> Option<u32> {
-    store.get(hash).as_ref().map(|item| item.ttl_at_first())
+    store.get(hash).as_ref().map(|item| item.head().ttl_at_first())
 }
 
 #[derive(Clone, Debug)]
