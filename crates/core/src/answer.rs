@@ -362,13 +362,11 @@ impl Answer {
         let mut at = 0;
         for (section, count) in self.sections.iter_mut().zip(counts) {
             section.clear();
-            section.extend(shapes.by_ref().take(usize::from(count)).map(|shape| {
-                let Shape { owner_len, rtype, class, rdata_len } = shape;
+            for Shape { owner_len, rtype, class, rdata_len } in shapes.by_ref().take(usize::from(count)) {
                 let rdata = at + u32::from(owner_len);
-                let entry = Entry { owner: at, rdata, ttl, rdata_len, rtype, class, owner_len };
+                section.push(Entry { owner: at, rdata, ttl, rdata_len, rtype, class, owner_len });
                 at = rdata + u32::from(rdata_len);
-                entry
-            }));
+            }
         }
     }
 

@@ -136,6 +136,12 @@ impl Listener {
         self.same.push(None);
     }
 
+    /// Whether a link of some chain looks ahead.
+    #[must_use]
+    pub fn has_foresight(&self) -> bool {
+        self.zones.iter().any(|(_, block)| block.seer.is_some())
+    }
+
     /// The block for a query: the longest zone, the root last, and of the blocks of one zone the first whose view takes the query. A
     /// DS query for a zone's own name goes on to the zone above, for the parent holds it (RFC 4035 section 3.1.4.1), unless only the
     /// root is left.

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use catena_core::foresight::FORESIGHT_STEPS;
-use catena_core::{Arrival, Env, Envelopes, Finished, Intake, Query, Rcode, Reply, finish, finish_bare, finish_part};
+use catena_core::{
+    Arrival, Env, Envelopes, Finished, Intake, Listener, Query, Rcode, Reply, finish, finish_bare, finish_part,
+};
 use prometheus::Counter;
 
 use crate::bind::Bound;
@@ -41,6 +43,8 @@ pub(crate) struct Route {
     pub(crate) proxied: Option<Proxied>,
     /// Replies by UDP wait in a queue of [`crate::REPLY_QUEUE_MAX`]; those that it forgets are counted here.
     pub(crate) forgotten: Option<Counter>,
+    /// So many queries are read before the first of them is served, [`GROUP_MAX`] at most.
+    pub(crate) group: usize,
     spare: RefCell<Vec<Query>>,
 }
 
@@ -64,7 +68,11 @@ impl Route {
         let queue = sockets.and_then(|sockets| sockets.reply_queue.as_ref());
         let label = env.instance.listener_label(listener);
         let forgotten = queue.map(|queue| queue.dropped.with_label_values(&[label, "response"]));
-        Self { env, clock, listener, panics, flight, stream, proxied, forgotten, spare: RefCell::new(Vec::new()) }
+        // What is told about a queue that forgets is true of one query at a time, and who looks ahead is worth to be waited for.
+        let together = forgotten.is_none() && policy.is_some_and(Listener::has_foresight);
+        let group = if together { GROUP_MAX } else { 1 };
+        let spare = RefCell::new(Vec::new());
+        Self { env, clock, listener, panics, flight, stream, proxied, forgotten, group, spare }
     }
 
     /// The `server` label of metrics.
@@ -72,9 +80,9 @@ impl Route {
         self.env.instance.listener_label(self.listener)
     }
 
-    fn query(&self, arrival: &Arrival) -> Query {
+    fn query(&self, arrival: &dyn Fn() -> Arrival) -> Query {
         let spare = self.spare.borrow_mut().pop();
-        spare.unwrap_or_else(|| Query::new(Arc::clone(&self.env), arrival.clone()))
+        spare.unwrap_or_else(|| Query::new(Arc::clone(&self.env), arrival()))
     }
 
     fn put_back(&self, query: Query) {
@@ -104,7 +112,7 @@ impl Route {
 
     /// Writes SERVFAIL for a message and counts it as dropped.
     fn refuse(&self, message: &[u8], arrival: Arrival, out: &mut Vec<u8>) -> bool {
-        let mut query = self.query(&arrival);
+        let mut query = self.query(&|| arrival.clone());
         if query.read(message, arrival) != Intake::Serve {
             return false;
         }
@@ -120,7 +128,8 @@ pub(crate) struct Message<'a> {
     pub(crate) octets: &'a [u8],
     /// It was longer and the rest is lost.
     pub(crate) is_cut: bool,
-    pub(crate) arrival: Arrival,
+    /// Where it came in: asked for when it is needed, for it is wide, and seldom needed twice.
+    pub(crate) arrival: &'a dyn Fn() -> Arrival,
 }
 
 /// What becomes of a message at once.
@@ -148,7 +157,7 @@ pub(crate) enum Opened {
 /// Reads a message.
 pub(crate) fn open(route: &Route, message: &Message<'_>, out: &mut Vec<u8>) -> Opened {
     let opened = guarded(route.panics, || read(route, message, out));
-    opened.unwrap_or_else(|caught| match route.recover(&caught, message.octets, message.arrival.clone(), out) {
+    opened.unwrap_or_else(|caught| match route.recover(&caught, message.octets, (message.arrival)(), out) {
         true => Opened::Reply,
         false => Opened::Nothing,
     })
@@ -218,7 +227,7 @@ where
             }
             None => {
                 worker.count_shed(route.label(), "tasks");
-                outcome_of(route.refuse(message.octets, message.arrival.clone(), out))
+                outcome_of(route.refuse(message.octets, (message.arrival)(), out))
             }
         },
         Ok(Step::Waits) => match worker.start_task() {
@@ -227,17 +236,17 @@ where
                 in_flight: Some((task, route.flight.board())),
                 route: Rc::clone(route),
                 octets: message.octets.into(),
-                arrival: message.arrival.clone(),
+                arrival: (message.arrival)(),
             }),
             None => {
                 discard(route, exchange);
                 worker.count_shed(route.label(), "tasks");
-                outcome_of(route.refuse(message.octets, message.arrival.clone(), out))
+                outcome_of(route.refuse(message.octets, (message.arrival)(), out))
             }
         },
         Err(caught) => {
             discard(route, exchange);
-            outcome_of(route.recover(&caught, message.octets, message.arrival.clone(), out))
+            outcome_of(route.recover(&caught, message.octets, (message.arrival)(), out))
         }
     }
 }
@@ -261,11 +270,11 @@ enum Step {
 }
 
 fn read(route: &Route, message: &Message<'_>, out: &mut Vec<u8>) -> Opened {
-    let mut query = route.query(&message.arrival);
+    let mut query = route.query(message.arrival);
     let intake = if message.is_cut {
-        query.read_cut(message.octets, message.arrival.clone())
+        query.read_cut(message.octets, (message.arrival)())
     } else {
-        query.read(message.octets, message.arrival.clone())
+        query.read(message.octets, (message.arrival)())
     };
     let opened = match intake {
         Intake::Serve => return Opened::Query(query),

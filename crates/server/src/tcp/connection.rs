@@ -159,16 +159,18 @@ impl Connection {
             let Some(octets) = self.input.next_frame() else { break };
             served += 1;
             self.messages += 1;
-            let arrival = Arrival {
-                client: self.peer,
-                local: self.local,
+            let received = route.env.clock.now();
+            let (peer, local, transport) = (self.peer, self.local, self.bound.addr().transport);
+            let arrival = || Arrival {
+                client: peer,
+                local,
                 protocol: Protocol::Tcp,
-                transport: self.bound.addr().transport,
+                transport,
                 listener: route.listener,
-                received: route.env.clock.now(),
+                received,
                 is_crowded: false,
             };
-            let message = Message { octets, is_cut: false, arrival };
+            let message = Message { octets, is_cut: false, arrival: &arrival };
             match serve(&self.worker, &route, exchange, start, &message, &mut reply) {
                 Outcome::Reply => self.output.push(&reply),
                 Outcome::Nothing => {}

@@ -102,7 +102,8 @@ struct Udp {
 /// A query that was read and is to be served.
 struct Admitted<'a> {
     query: Query,
-    message: Message<'a>,
+    octets: &'a [u8],
+    client: SocketAddr,
     /// The room for its reply.
     reply: Vec<u8>,
     peer: SocketAddr,
@@ -212,13 +213,11 @@ impl Udp {
         // A query that is alone is told the exact time.
         let held = (count >= QUERIES_A_LOOK).then(|| route.clock.hold());
         let received = route.clock.now();
-        // What is told about a queue that forgets is true of one query at a time.
-        let group = if route.forgotten.is_some() { 1 } else { GROUP_MAX };
-        for first in (0..count).step_by(group) {
+        for first in (0..count).step_by(route.group) {
             if let Some(held) = held.as_ref().filter(|_| first > 0 && first % QUERIES_A_LOOK == 0) {
                 held.look();
             }
-            let datagrams = (first..count.min(first + group)).map_while(|index| receiver.datagram(index));
+            let datagrams = (first..count.min(first + route.group)).map_while(|index| receiver.datagram(index));
             self.take_on(&route, table, datagrams, received);
         }
         Ok(())
@@ -236,26 +235,40 @@ impl Udp {
     {
         let mut group = [const { None }; GROUP_MAX];
         let mut len = 0;
-        for admitted in datagrams.filter_map(|datagram| self.admit(route, &datagram, received)) {
-            group[len] = Some(admitted);
-            len += 1;
+        for datagram in datagrams {
+            group[len] = self.admit(route, datagram, received);
+            len += usize::from(group[len].is_some());
         }
         if len > 1 {
             foresee(route, group.iter_mut().flatten().map(|admitted| &mut admitted.query));
         }
-        for admitted in group.into_iter().flatten() {
-            self.answer(route, table, admitted);
+        for admitted in &mut group[..len] {
+            if let Some(admitted) = admitted.take() {
+                self.answer(route, table, admitted, received);
+            }
         }
     }
 
     /// Reads a datagram. `None`: there is nothing to serve, and what is answered all the same is answered.
-    fn admit<'a>(&self, route: &Route, datagram: &Datagram<'a>, received: Instant) -> Option<Admitted<'a>> {
+    #[inline]
+    fn admit<'a>(&self, route: &Route, datagram: Datagram<'a>, received: Instant) -> Option<Admitted<'a>> {
         // Nobody can be answered on port 0, and an address that is none is no client.
         let peer = datagram.peer.filter(|peer| peer.port() != 0)?;
         let (client, octets) = unwrapped(route, peer, datagram.octets, received)?;
+        let (source, is_cut) = (datagram.destination, datagram.is_cut);
+        let arrival = || self.arrival(route, client, source, received);
+        let mut reply = self.seat.buffer();
+        match open_message(route, &Message { octets, is_cut, arrival: &arrival }, &mut reply) {
+            Opened::Query(query) => return Some(Admitted { query, octets, client, reply, peer, source }),
+            Opened::Reply => self.seat.push(Outgoing { octets: reply, peer, source }),
+            Opened::Nothing => self.seat.put_back(reply),
+        }
+        None
+    }
+
+    fn arrival(&self, route: &Route, client: SocketAddr, source: Option<IpAddr>, received: Instant) -> Arrival {
         let bound = self.bound.local_addr();
-        let source = datagram.destination;
-        let arrival = Arrival {
+        Arrival {
             client,
             local: source.map_or(bound, |ip| SocketAddr::new(ip, bound.port())),
             protocol: Protocol::Udp,
@@ -263,29 +276,24 @@ impl Udp {
             listener: route.listener,
             received,
             is_crowded: self.seat.state.borrow().is_full(),
-        };
-        let message = Message { octets, is_cut: datagram.is_cut, arrival };
-        let mut reply = self.seat.buffer();
-        match open_message(route, &message, &mut reply) {
-            Opened::Query(query) => return Some(Admitted { query, message, reply, peer, source }),
-            Opened::Reply => self.seat.push(Outgoing { octets: reply, peer, source }),
-            Opened::Nothing => self.seat.put_back(reply),
         }
-        None
     }
 
-    fn answer<F>(&self, route: &Rc<Route>, table: &mut Table<F>, admitted: Admitted<'_>)
+    #[inline]
+    fn answer<F>(&self, route: &Rc<Route>, table: &mut Table<F>, admitted: Admitted<'_>, received: Instant)
     where
         F: Future<Output = (Query, Reply)> + 'static,
     {
-        let Admitted { query, message, reply: mut octets, peer, source } = admitted;
+        let Admitted { query, octets, client, mut reply, peer, source } = admitted;
+        let arrival = || self.arrival(route, client, source, received);
+        let message = Message { octets, is_cut: false, arrival: &arrival };
         let serving = ((table.start)(query), table.waiters.next_waker());
-        match serve_query(&self.worker, route, &mut table.exchange, serving, &message, &mut octets) {
-            Outcome::Reply => self.seat.push(Outgoing { octets, peer, source }),
+        match serve_query(&self.worker, route, &mut table.exchange, serving, &message, &mut reply) {
+            Outcome::Reply => self.seat.push(Outgoing { octets: reply, peer, source }),
             // A datagram carries no stream: `finish` refuses it.
-            Outcome::Nothing | Outcome::Stream(_) => self.seat.put_back(octets),
+            Outcome::Nothing | Outcome::Stream(_) => self.seat.put_back(reply),
             Outcome::Later(later) => {
-                self.seat.put_back(octets);
+                self.seat.put_back(reply);
                 table.waiters.put(Waiter { later, peer, source });
             }
         }
