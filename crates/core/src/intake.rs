@@ -5,7 +5,7 @@ use domain::base::iana::Rtype;
 use crate::answer::flags;
 use crate::query::{Arrival, Edns, Query};
 use crate::question::Question;
-use crate::wire::{HEADER_OCTETS, Malformed, RawRecord, expand_name, expand_rdata, raw_record, skip_name, u16_at};
+use crate::wire::{HEADER_OCTETS, Malformed, RawRecord, expand_name, expand_rdata, raw_record, u16_at};
 
 /// The most records of the prerequisite and update sections of an update together (RFC 2136 sections 2.4 and 2.5).
 pub const UPDATE_RECORDS_MAX: usize = 2000;
@@ -52,17 +52,17 @@ impl Query {
         }
         if message.len() == HEADER_OCTETS {
             *self.asked_mut() = Question::none();
-            self.fill(id, bits & !flags::RCODE, None);
+            self.fill(id, bits & !flags::RCODE, None, HEADER_OCTETS);
             return Intake::NoQuestion;
         }
         let Some(len) = self.asked_mut().read(&message[HEADER_OCTETS..]) else {
             return Intake::Reject(reject(id, bits, shown, 1, &[]));
         };
         let end = HEADER_OCTETS + len;
-        let Ok(edns) = read_records(self, message, end, counts) else {
+        let Ok((edns, records_len)) = read_records(message, end, counts, |options| self.options_of(options)) else {
             return Intake::Reject(reject(id, bits, shown, 1, &message[HEADER_OCTETS..end]));
         };
-        self.fill(id, bits & !flags::RCODE, edns);
+        self.fill(id, bits & !flags::RCODE, edns, end + records_len);
         Intake::Serve
     }
 
@@ -106,15 +106,26 @@ fn reject(id: u16, bits: u16, opcode: u16, rcode: u16, question: &[u8]) -> Vec<u
 
 /// Walks over the records and finds the OPT record: the last one in the additional section counts. A message that ends between two
 /// records has fewer than it announces, which is let pass as CoreDNS does; octets behind the last record are ignored.
-fn read_records(query: &mut Query, message: &[u8], mut at: usize, counts: [u16; 4]) -> Result<Option<Edns>, Malformed> {
-    let mut edns = None;
+///
+/// Returns the length of the records with all names written out, too. `options_of` makes a buffer with a copy of options.
+fn read_records(
+    message: &[u8],
+    mut at: usize,
+    counts: [u16; 4],
+    mut options_of: impl FnMut(&[u8]) -> Vec<u8>,
+) -> Result<(Option<Edns>, usize), Malformed> {
+    let (mut edns, mut len) = (None, 0);
     for (section, count) in counts.iter().enumerate().skip(1) {
         for _ in 0..*count {
             if at == message.len() {
-                return Ok(edns);
+                return Ok((edns, len));
             }
             let record = raw_record(message, at)?;
             at = record.end;
+            len += match record.rtype {
+                Rtype::OPT => record.end - record.owner,
+                _ => RECORD_FIXED_OCTETS + check_record(message, &record)?,
+            };
             if section == 3 && record.rtype == Rtype::OPT {
                 let options = &message[record.rdata..record.end];
                 check_options(options)?;
@@ -122,21 +133,23 @@ fn read_records(query: &mut Query, message: &[u8], mut at: usize, counts: [u16; 
                     udp_size: record.class.to_int(),
                     version: (record.ttl >> 16) as u8,
                     flags: record.ttl as u16,
-                    options: query.options_of(options),
+                    options: options_of(options),
                 });
-            } else if record.rtype != Rtype::OPT {
-                check_record(message, &record)?;
             }
         }
     }
-    Ok(edns)
+    Ok((edns, len))
 }
 
-/// The owner is a name and the rdata is of its type. Rdata may be left out, as in updates (RFC 2136 section 2.4).
-fn check_record(message: &[u8], record: &RawRecord) -> Result<(), Malformed> {
+/// The owner is a name and the rdata is of its type; both are so long with names written out. Rdata may be left out, as in updates
+/// (RFC 2136 section 2.4).
+fn check_record(message: &[u8], record: &RawRecord) -> Result<usize, Malformed> {
     let mut octets = Vec::new();
     expand_name(message, record.owner, &mut octets)?;
-    if record.rdata == record.end { Ok(()) } else { expand_rdata(message, record, &mut octets) }
+    if record.rdata != record.end {
+        expand_rdata(message, record, &mut octets)?;
+    }
+    Ok(octets.len())
 }
 
 /// Options fill their record exactly (RFC 6891 section 6.1.2), and those that are known are built as they should be.
@@ -181,43 +194,6 @@ fn is_client_subnet(data: &[u8]) -> bool {
     }
 }
 
-/// The length of a message with all names written out, up to its last record.
-pub(crate) fn whole_len(message: &[u8]) -> usize {
-    measure(message).unwrap_or(message.len())
-}
-
-fn measure(message: &[u8]) -> Result<usize, Malformed> {
-    let count = |at| u16_at(message, at).map(usize::from);
-    let (mut at, mut len) = (HEADER_OCTETS, HEADER_OCTETS);
-    let mut names = Vec::new();
-    for _ in 0..count(4)? {
-        // Nothing is before the question that its name could point to.
-        let end = skip_name(message, at)? + QUESTION_FIXED_OCTETS;
-        len += end - at;
-        at = end;
-    }
-    for _ in 0..count(6)? + count(8)? + count(10)? {
-        if at >= message.len() {
-            break;
-        }
-        let record = raw_record(message, at)?;
-        at = record.end;
-        if record.rtype == Rtype::OPT {
-            len += record.end - record.owner;
-            continue;
-        }
-        names.clear();
-        expand_name(message, record.owner, &mut names)?;
-        if record.rdata != record.end {
-            expand_rdata(message, &record, &mut names)?;
-        }
-        len += RECORD_FIXED_OCTETS + names.len();
-    }
-    Ok(len)
-}
-
-/// Type and class.
-const QUESTION_FIXED_OCTETS: usize = 4;
 /// Type, class, TTL and length of the rdata.
 const RECORD_FIXED_OCTETS: usize = 10;
 
@@ -231,25 +207,27 @@ mod tests {
         [&head, b"\x01a\x01b\x00\x00\x01\x00\x01".as_slice(), rest].concat()
     }
 
+    /// The length of a query's message as it is read; `None`: it is not.
+    fn whole_len(message: &[u8]) -> Option<usize> {
+        let counts = [4, 6, 8, 10].map(|at| u16_at(message, at).unwrap_or(0));
+        let end = HEADER_OCTETS + Question::none().read(message.get(HEADER_OCTETS..)?)?;
+        let (_, records_len) = read_records(message, end, counts, <[u8]>::to_vec).ok()?;
+        Some(end + records_len)
+    }
+
     #[test]
     fn what_lies_behind_a_message_is_not_counted() {
         let opt = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x04\x00\x03\x00\x00";
-        assert_eq!(whole_len(&query(0, 0, b"")), 21);
-        assert_eq!(whole_len(&query(0, 0, b"junk")), 21);
-        assert_eq!(whole_len(&query(0, 1, opt)), 36);
-        assert_eq!(whole_len(&query(0, 1, &[opt, b"junk".as_slice()].concat())), 36);
+        assert_eq!(whole_len(&query(0, 0, b"")), Some(21));
+        assert_eq!(whole_len(&query(0, 0, b"junk")), Some(21));
+        assert_eq!(whole_len(&query(0, 1, opt)), Some(36));
+        assert_eq!(whole_len(&query(0, 1, &[opt, b"junk".as_slice()].concat())), Some(36));
     }
 
     #[test]
     fn names_count_written_out_and_records_that_are_missing_do_not() {
         let ns = b"\xc0\x0c\x00\x02\x00\x01\x00\x00\x00\x00\x00\x04\x01n\xc0\x0e";
-        assert_eq!(whole_len(&query(1, 0, ns)), 21 + 5 + 10 + 5);
-        assert_eq!(whole_len(&query(1, 1, ns)), 21 + 5 + 10 + 5);
-    }
-
-    #[test]
-    fn a_message_that_does_not_parse_has_the_length_of_its_octets() {
-        assert_eq!(whole_len(b"\x00\x01"), 2);
-        assert_eq!(whole_len(&query(0, 1, b"\x00\x00")), 23);
+        assert_eq!(whole_len(&query(1, 0, ns)), Some(21 + 5 + 10 + 5));
+        assert_eq!(whole_len(&query(1, 1, ns)), Some(21 + 5 + 10 + 5));
     }
 }

@@ -20,6 +20,7 @@ impl Query {
         let inner = &*self.0;
         Self(Box::new(Inner {
             request: inner.request.clone(),
+            request_len: inner.request_len,
             id: inner.id,
             flags: inner.flags,
             question: inner.question.clone(),
@@ -79,6 +80,7 @@ impl Inner {
     fn rewrite_request(&mut self) {
         let mut message = Vec::new();
         self.compose(self.id, &mut message);
+        self.request_len = message.len();
         self.request = message;
     }
 

@@ -36,6 +36,7 @@ pub struct Query(Box<Inner>);
 
 struct Inner {
     request: Vec<u8>,
+    request_len: usize,
     id: u16,
     flags: u16,
     question: Question,
@@ -70,6 +71,7 @@ impl Query {
     pub fn new(env: Arc<Env>, arrival: Arrival) -> Self {
         Self(Box::new(Inner {
             request: Vec::new(),
+            request_len: 0,
             id: 0,
             flags: 0,
             original: None,
@@ -96,6 +98,7 @@ impl Query {
         let inner = &mut *self.0;
         inner.request.clear();
         inner.request.extend_from_slice(message);
+        inner.request_len = message.len();
         inner.arrival = arrival;
         inner.deadline = None;
         if let Some(edns) = inner.edns.take() {
@@ -118,11 +121,12 @@ impl Query {
     }
 
     /// Sets what a message says besides its question.
-    pub(crate) fn fill(&mut self, id: u16, flags: u16, edns: Option<Edns>) {
+    pub(crate) fn fill(&mut self, id: u16, flags: u16, edns: Option<Edns>, request_len: usize) {
         let inner = &mut *self.0;
         inner.id = id;
         inner.flags = flags;
         inner.edns = edns;
+        inner.request_len = request_len;
     }
 
     /// The message as it came, octets on the wire.
@@ -271,7 +275,7 @@ impl Query {
     /// as its size.
     #[must_use]
     pub fn request_len(&self) -> usize {
-        crate::intake::whole_len(&self.0.request)
+        self.0.request_len
     }
 
     /// Where the message came in.
