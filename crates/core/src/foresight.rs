@@ -45,15 +45,14 @@ pub fn ask_for<T>(value: &T) {
     prefetch_index(std::slice::from_ref(value), 0);
 }
 
-/// Asks the memory for the lines of some octets, the first [`OCTETS_ASKED_FOR_MAX`] of them, without waiting for them.
+/// Asks the memory for the lines of what begins with a number, the first `lines` of them, without waiting for them: not even for the
+/// length of what is there.
 #[inline]
-pub fn ask_for_octets(octets: &[u8]) {
-    for at in (0..octets.len().min(OCTETS_ASKED_FOR_MAX)).step_by(LINE_OCTETS) {
-        prefetch_index(octets, at);
+pub fn ask_for_lines(first: &u64, lines: usize) {
+    for line in 0..lines {
+        prefetch_index(std::slice::from_ref(first), line * (LINE_OCTETS / size_of::<u64>()));
     }
 }
 
-/// More are seldom read for one query.
-pub const OCTETS_ASKED_FOR_MAX: usize = 4 * LINE_OCTETS;
 /// The octets of a line of the CPU's caches.
 const LINE_OCTETS: usize = 64;
