@@ -14,7 +14,7 @@ use catena_core::{
 use prometheus::Counter;
 
 use crate::bind::Bound;
-use crate::clock::HeldClock;
+use crate::clock::{HeldClock, QUERIES_A_LOOK};
 use crate::exchange::{Exchange, Waiting};
 use crate::flight::{Flight, Ticket};
 use crate::limits::StreamLimits;
@@ -26,7 +26,7 @@ use crate::worker::{TaskTicket, Worker};
 const SPARE_QUERIES_MAX: usize = 64;
 
 /// The most queries that are read before the first of them is served.
-pub(crate) const GROUP_MAX: usize = 8;
+pub(crate) const GROUP_MAX: usize = QUERIES_A_LOOK;
 
 /// Where the messages of a socket go in one generation.
 pub(crate) struct Route {
@@ -43,8 +43,8 @@ pub(crate) struct Route {
     pub(crate) proxied: Option<Proxied>,
     /// Replies by UDP wait in a queue of [`crate::REPLY_QUEUE_MAX`]; those that it forgets are counted here.
     pub(crate) forgotten: Option<Counter>,
-    /// So many queries are read before the first of them is served, [`GROUP_MAX`] at most.
-    pub(crate) group: usize,
+    /// A few queries are read before the first of them is served, [`GROUP_MAX`] at most.
+    pub(crate) is_grouping: bool,
     spare: RefCell<Vec<Query>>,
 }
 
@@ -69,10 +69,9 @@ impl Route {
         let label = env.instance.listener_label(listener);
         let forgotten = queue.map(|queue| queue.dropped.with_label_values(&[label, "response"]));
         // What is told about a queue that forgets is true of one query at a time, and who looks ahead is worth to be waited for.
-        let together = forgotten.is_none() && policy.is_some_and(Listener::has_foresight);
-        let group = if together { GROUP_MAX } else { 1 };
+        let is_grouping = forgotten.is_none() && policy.is_some_and(Listener::has_foresight);
         let spare = RefCell::new(Vec::new());
-        Self { env, clock, listener, panics, flight, stream, proxied, forgotten, group, spare }
+        Self { env, clock, listener, panics, flight, stream, proxied, forgotten, is_grouping, spare }
     }
 
     /// The `server` label of metrics.

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -213,12 +214,23 @@ impl Udp {
         // A query that is alone is told the exact time.
         let held = (count >= QUERIES_A_LOOK).then(|| route.clock.hold());
         let received = route.clock.now();
-        for first in (0..count).step_by(route.group) {
-            if let Some(held) = held.as_ref().filter(|_| first > 0 && first % QUERIES_A_LOOK == 0) {
+        let datagrams = |range: Range<usize>| range.map_while(|index| receiver.datagram(index));
+        if !route.is_grouping {
+            for (index, datagram) in datagrams(0..count).enumerate() {
+                if let Some(held) = held.as_ref().filter(|_| index > 0 && index % QUERIES_A_LOOK == 0) {
+                    held.look();
+                }
+                if let Some(admitted) = self.admit(&route, datagram, received) {
+                    self.answer(&route, table, admitted, received);
+                }
+            }
+            return Ok(());
+        }
+        for first in (0..count).step_by(GROUP_MAX) {
+            if let Some(held) = held.as_ref().filter(|_| first > 0) {
                 held.look();
             }
-            let datagrams = (first..count.min(first + route.group)).map_while(|index| receiver.datagram(index));
-            self.take_on(&route, table, datagrams, received);
+            self.take_on(&route, table, datagrams(first..count.min(first + GROUP_MAX)), received);
         }
         Ok(())
     }
