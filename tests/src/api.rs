@@ -141,7 +141,7 @@ impl Cluster {
     /// When the port is taken.
     pub async fn end_outage(&mut self) -> Result<(), Error> {
         if self.listening.is_none() {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.shared.port)).await?;
+            let listener = bind_again(self.shared.port).await?;
             self.listening = Some(tokio::spawn(accept(listener, Arc::clone(&self.shared))));
         }
         Ok(())
@@ -502,4 +502,18 @@ fn unescape(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Binds a port again that was given up: for a moment it may be the other end of somebody's connection.
+async fn bind_again(port: u16) -> Result<TcpListener, Error> {
+    const TRIES: u32 = 100;
+    for _ in 1..TRIES {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            bound => return Ok(bound?),
+        }
+    }
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?)
 }

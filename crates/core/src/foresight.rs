@@ -13,14 +13,14 @@ pub const FORESIGHT_STEPS: usize = 3;
 
 /// Knows where in memory the answer to a query will be looked for.
 pub trait Foresight: Send + Sync {
-    /// Takes one step of [`FORESIGHT_STEPS`]: reads what the step before asked for and asks for what is behind it with [`ask_for`]. `trace`
+    /// Takes one step of [`FORESIGHT_STEPS`], counted from 0: reads what the step before asked for and asks for what is behind it with [`ask_for`]. `trace`
     /// is what the step before returned, 0 at the first.
     ///
     /// It is only about time: nothing is changed, counted or promised, and what has to wait is not waited for.
     fn step(&self, query: &Query, step: usize, trace: u64) -> u64;
 }
 
-/// What is to come of a query, see [`crate::Instance::foresee`].
+/// The steps that are left for a query; [`crate::Instance::foresee`] has taken the first.
 pub struct Sight<'a> {
     foresight: &'a dyn Foresight,
     step: usize,
@@ -32,7 +32,7 @@ impl<'a> Sight<'a> {
         Self { foresight, step: 0, trace: 0 }
     }
 
-    /// Takes the next step for the query that it was made for.
+    /// Takes the next step for the query that it was made for; there are [`FORESIGHT_STEPS`] with the first.
     pub fn go_on(&mut self, query: &Query) {
         self.trace = self.foresight.step(query, self.step, self.trace);
         self.step += 1;

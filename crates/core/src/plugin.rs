@@ -21,7 +21,8 @@ pub trait Plugin: Send + Sync + 'static {
     /// Answers the query, or lets the rest of the chain do it: `next.run(query).await`, 0 to n times, and edits what comes back.
     async fn serve(&self, query: &mut Query, next: Next<'_>) -> Reply;
 
-    /// Where it will look for answers, for links that read a large store. Of a chain the first link that has one is asked.
+    /// Where it will look for answers, for links that read a large store. Of a chain the first link that has one is asked,
+    /// and whether there is one is asked when the chain is built: it is always or never `None`.
     fn foresight(&self) -> Option<&dyn Foresight> {
         None
     }

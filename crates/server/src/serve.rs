@@ -68,7 +68,7 @@ impl Route {
         let queue = sockets.and_then(|sockets| sockets.reply_queue.as_ref());
         let label = env.instance.listener_label(listener);
         let forgotten = queue.map(|queue| queue.dropped.with_label_values(&[label, "response"]));
-        // What is told about a queue that forgets is true of one query at a time, and who looks ahead is worth to be waited for.
+        // With a queue that forgets messages are read one by one, so that `is_crowded` is true of each.
         let is_grouping = forgotten.is_none() && policy.is_some_and(Listener::has_foresight);
         let spare = RefCell::new(Vec::new());
         Self { env, clock, listener, panics, flight, stream, proxied, forgotten, is_grouping, spare }
@@ -162,7 +162,7 @@ pub(crate) fn open(route: &Route, message: &Message<'_>, out: &mut Vec<u8>) -> O
     })
 }
 
-/// Lets the links that will have the queries of a batch look ahead, so that these need not wait for the memory one after the other.
+/// Lets the links that will have the queries of a group look ahead, so that these need not wait for the memory one after the other.
 pub(crate) fn foresee<'a>(route: &Route, queries: impl Iterator<Item = &'a mut Query>) {
     let looked = guarded(route.panics, || {
         let mut sights = [const { None }; GROUP_MAX];

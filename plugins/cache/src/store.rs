@@ -76,14 +76,14 @@ impl<P: Stored> Set<P> {
         foresight::ask_for(&self.tags);
     }
 
-    /// Asks the memory for the place of the item with this hash. The tags are read.
+    /// Asks the memory for the first place with the tag of this hash. The tags are read.
     fn foresee_place(&self, hash: u64) {
         if let Some(way) = self.tags.ways_of(tag_of(hash)).next() {
             foresight::ask_for(&self.items[way]);
         }
     }
 
-    /// The item with this hash, if it is the first with its tag.
+    /// The first item with the tag of this hash, which may be another's.
     fn first_with_tag(&self, hash: u64) -> Option<Held<P>> {
         let way = self.tags.ways_of(tag_of(hash)).next()?;
         Some(self.items[way].load())
@@ -197,14 +197,13 @@ impl<P: Stored> Store<P> {
         first.find(hash).or_else(spilled).map_or_else(nothing, |(_, held)| held)
     }
 
-    /// The set where an item with this hash is before any other.
+    /// The first of the two sets of a hash, if it was ever written. Few items are in the second.
     fn first_set(&self, hash: u64) -> Option<&Set<P>> {
         let [first, _] = self.indexes_of(hash);
         self.sets[first].get().map(|set| &**set)
     }
 
-    /// One of the steps on the way to the item with this hash; in the last ones `ask` asks the memory for what the item has, in the step
-    /// with that number.
+    /// One of the steps on the way to the item with this hash; from the third on `ask` asks the memory for what the item has.
     pub(crate) fn foresee(&self, hash: u64, step: usize, ask: impl FnOnce(&P)) {
         let Some(set) = self.first_set(hash) else { return };
         match step {
