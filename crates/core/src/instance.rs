@@ -383,7 +383,10 @@ impl Instance {
 
     /// Finds the block of a query that was read and will be served, and takes the first step of what its chain foresees. `None`: nothing.
     pub fn foresee(&self, query: &mut Query) -> Option<Sight<'_>> {
-        // What is refused is refused when it is served.
+        // What is refused is refused when it is served, and to refuse a version changes the query.
+        if query.edns().is_some_and(|edns| edns.version != 0) {
+            return None;
+        }
         let block = self.block_for(query).ok()?;
         query.set_is_placed();
         let foresight = block.links.get(block.seer?)?.plugin.foresight()?;

@@ -107,3 +107,12 @@ fn what_will_be_refused_looks_nowhere_and_is_refused_when_it_is_served() {
     assert!(!foresee(&kit, &mut query));
     assert_eq!((rcode_of(&kit, &mut query), kit.metric("steps")), (Some(Rcode::REFUSED), Some(0.0)));
 }
+
+#[test]
+fn a_query_of_another_edns_version_looks_nowhere_and_is_told_so_when_it_is_served() {
+    let kit = Kit::of([SEER], "seer");
+    let mut query = kit.query(0, &Ask::new("a.example.org A").edns(1232, false));
+    query.edns_mut().as_mut().unwrap().version = 1;
+    assert!(!foresee(&kit, &mut query));
+    assert_eq!((rcode_of(&kit, &mut query), kit.metric("steps")), (Some(Rcode::BADVERS), Some(0.0)));
+}
