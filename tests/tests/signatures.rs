@@ -2,7 +2,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::disallowed_macros, clippy::disallowed_methods)]
 
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -33,6 +33,18 @@ fn has(program: &str) -> bool {
     found
 }
 
+/// A port that neither TCP nor UDP has in use now.
+fn free_port() -> u16 {
+    for _ in 0..100 {
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = tcp.local_addr().unwrap();
+        if UdpSocket::bind(addr).is_ok() {
+            return addr.port();
+        }
+    }
+    panic!("there is no free port")
+}
+
 /// A running server; it ends with the test.
 struct Server {
     child: Child,
@@ -52,7 +64,7 @@ impl Server {
     fn start(body: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("db"), ZONE).unwrap();
-        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let body = body.replace("{folder}", &folder.path().display().to_string());
         let corefile = folder.path().join("Corefile");
         std::fs::write(&corefile, format!("example.org:{port} {{\nbind 127.0.0.1\n{body}\n}}\n")).unwrap();
